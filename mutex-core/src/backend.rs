@@ -1,0 +1,163 @@
+//! The plug: what a store has to be able to do. Storage verbs only; processes and time stay in the core.
+//!
+//! A backend never sleeps, never reads a clock, never prints and never sees a pipe. It runs in the worker, on one
+//! thread, and a call may take as long as the store likes: the core bounds it from outside, by dropping the future
+//! where that is enough, and from the other process where it is not (a call that blocks the thread).
+//! Rejected: bool answers (contended, lost and unreachable look alike), default methods (a verb forgotten in
+//! silence), a `connect` verb (every verb connects when it has to, so that no order of calls can be wrong).
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+/// A store that can hold the cluster lock.
+///
+/// Everything that touches the store belongs into these verbs; building the value must not, since that happens
+/// in the supervisor, which never talks to a store.
+#[allow(async_fn_in_trait)] // One thread runs them: no caller ever needs the futures to be `Send`.
+pub trait Backend {
+    /// Tries to take the lock, once and without waiting for another holder.
+    ///
+    /// May be called again after any answer but [`Acquired::Held`], and after a call that was dropped.
+    ///
+    /// # Errors
+    /// A [`Failure`], after which the outcome may be unknown: the core calls [`Backend::release`].
+    async fn acquire(&mut self) -> Result<Acquired, Failure>;
+
+    /// Writes down who holds the lock, for people. Called once, after CTDB was told.
+    ///
+    /// # Errors
+    /// Only ever a line at `-v`: the lock is held all the same.
+    async fn announce(&mut self, holder: &Identity) -> Result<(), Failure>;
+
+    /// Prolongs the lock, or proves that it is still ours. Must never take it again.
+    ///
+    /// # Errors
+    /// A [`Failure`] of either kind means "don't know": the core tries again until the deadline.
+    async fn renew(&mut self) -> Result<Renewed, Failure>;
+
+    /// Gives back what is provably ours, and undoes a try whose outcome is unknown. Nothing to give back is no error.
+    ///
+    /// # Errors
+    /// A [`Failure`] means "don't know": the core tries again for as long as the lock could outlive us.
+    async fn release(&mut self) -> Result<(), Failure>;
+
+    /// Says who holds the lock and which store this is. Takes nothing and changes nothing.
+    ///
+    /// # Errors
+    /// A [`Failure`], as for a try.
+    async fn holder(&mut self) -> Result<HolderReport, Failure>;
+
+    /// Asks the store one thing that it can only answer when it works. Takes nothing and changes nothing.
+    /// The text says what answered.
+    ///
+    /// # Errors
+    /// A [`Failure`], as for a try.
+    async fn health(&mut self) -> Result<String, Failure>;
+}
+
+/// The store's answer to a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acquired {
+    /// The lock is ours. With the lease the store granted where it may differ from the one asked for.
+    Held(Option<Duration>),
+    /// Another holds it, and nothing of ours is left in the store.
+    Contended,
+}
+
+/// The store's answer to a renewal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// Still ours. With the lease the store granted where it may differ from the one asked for.
+    Kept(Option<Duration>),
+    /// No longer ours, and why.
+    Lost(String),
+}
+
+/// A call that brought no answer to what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Waiting cannot cure it (bad argument, refused credentials, missing directory): status `3` at once.
+    Permanent(Trouble),
+    /// Waiting may cure it (store down, frozen, electing): tried again until the acquire timeout, then `2`.
+    Transient(Trouble),
+}
+
+impl Failure {
+    /// A failure that waiting cannot cure.
+    pub fn permanent(operation: &str, cause: impl ToString, remedy: &str) -> Self {
+        Self::Permanent(Trouble::new(operation, cause, remedy))
+    }
+
+    /// A failure that waiting may cure.
+    pub fn transient(operation: &str, cause: impl ToString, remedy: &str) -> Self {
+        Self::Transient(Trouble::new(operation, cause, remedy))
+    }
+
+    /// What went wrong, of either kind.
+    pub fn trouble(&self) -> &Trouble {
+        match self {
+            Self::Permanent(trouble) | Self::Transient(trouble) => trouble,
+        }
+    }
+}
+
+/// What went wrong, in the three parts that an admin needs beside the object, which the core adds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What was tried, as it reads after "cannot": `open`, `lock`.
+    pub operation: String,
+    /// What came back.
+    pub cause: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl Trouble {
+    fn new(operation: &str, cause: impl ToString, remedy: &str) -> Self {
+        Self { operation: operation.to_owned(), cause: cause.to_string(), remedy: remedy.to_owned() }
+    }
+
+    /// The one line for `object`: operation, object, cause, what to do.
+    pub fn line(&self, object: &str) -> String {
+        format!("cannot {} {object}: {}; {}", self.operation, self.cause, self.remedy)
+    }
+}
+
+/// Who we are, for [`Backend::announce`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// This host's name.
+    pub host: String,
+    /// The process that CTDB started: the one to send SIGTERM to.
+    pub pid: u32,
+    /// The process that talks to the store.
+    pub worker_pid: u32,
+    /// When the lock was taken: UTC, RFC 3339, to the second.
+    pub since: String,
+}
+
+/// Who holds the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HolderState {
+    /// Nobody.
+    Free,
+    /// Somebody; what is known of them stands in [`HolderReport::holder`].
+    Held,
+    /// The store has no way to tell without taking the lock.
+    Unknown,
+}
+
+/// The answer of [`Backend::holder`].
+///
+/// Keys are lower case with underscores; values are for people and machines alike, and may be hostile: the core
+/// escapes them.
+#[derive(Clone, Debug)]
+pub struct HolderReport {
+    /// Whether the lock is held.
+    pub state: HolderState,
+    /// What is known of the holder: `host`, `pid`, `since` and what the store adds.
+    pub holder: Map<String, Value>,
+    /// Which store this is, so that two nodes that point at different ones are seen.
+    pub store: Map<String, Value>,
+}

@@ -1,0 +1,76 @@
+//! Why a helper stops: one enum, from which byte, exit code and log line follow.
+
+use crate::status::{Status, exit_code};
+
+/// What ended the supervisor's watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// SIGTERM, SIGINT or SIGHUP.
+    Signal,
+    /// The process that started us ended.
+    ParentGone,
+    /// Nobody reads the pipe any more.
+    ReaderGone,
+    /// Another holds the lock.
+    Contended,
+    /// No answer within the acquire timeout; with the last trouble, where there was one.
+    TimedOut(Option<String>),
+    /// Waiting cannot cure it.
+    Failed(String),
+    /// The store says that the lock is not ours any more.
+    Lost(String),
+    /// The deadline passed without a renewal.
+    Expired,
+    /// The worker ended, and did not say why.
+    WorkerGone,
+    /// The answer to `--status` or `--health`.
+    Answered(String),
+}
+
+impl Cause {
+    /// The byte for CTDB where none was written yet. Nothing for those who have stopped reading.
+    pub(crate) fn status(&self) -> Option<Status> {
+        match self {
+            Self::Signal | Self::ParentGone | Self::ReaderGone | Self::Answered(_) => None,
+            Self::Contended => Some(Status::Contended),
+            // Taken and gone again before CTDB was told: for CTDB it took too long.
+            Self::TimedOut(_) | Self::Lost(_) | Self::Expired => Some(Status::TimedOut),
+            Self::Failed(_) | Self::WorkerGone => Some(Status::Error),
+        }
+    }
+
+    /// The exit code; `held`: CTDB was told that the lock is held.
+    pub(crate) fn exit_code(&self, held: bool) -> u8 {
+        match self {
+            Self::Signal | Self::ParentGone | Self::ReaderGone | Self::Answered(_) => exit_code::RELEASED,
+            Self::Contended => exit_code::CONTENDED,
+            _ if held => exit_code::LOST,
+            Self::TimedOut(_) | Self::Lost(_) | Self::Expired => exit_code::TIMED_OUT,
+            Self::Failed(_) | Self::WorkerGone => exit_code::ERROR,
+        }
+    }
+
+    /// The line for the log; nothing on success and contention.
+    pub(crate) fn line(&self, object: &str, held: bool) -> Option<String> {
+        let line = match self {
+            Self::Signal | Self::ParentGone | Self::ReaderGone | Self::Contended | Self::Answered(_) => return None,
+            Self::TimedOut(Some(trouble)) => format!("timed out: {trouble}"),
+            Self::TimedOut(None) => {
+                format!("timed out: cannot reach {object}: no answer; see whether its store works (--health)")
+            }
+            Self::Failed(trouble) => trouble.clone(),
+            Self::Lost(why) => format!("lost the lock on {object}: {why}; CTDB elects again"),
+            Self::Expired => format!(
+                "lost the lock on {object}: its store has not answered in time; CTDB elects again, \
+                 see whether the store works (--health)"
+            ),
+            Self::WorkerGone if held => {
+                format!("lost the lock on {object}: the worker process was killed; CTDB elects again")
+            }
+            Self::WorkerGone => {
+                format!("cannot lock {object}: the worker process was killed; see the system's log for who did that")
+            }
+        };
+        Some(line)
+    }
+}

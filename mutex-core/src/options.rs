@@ -1,0 +1,98 @@
+//! The options that all helpers share.
+
+use std::time::Duration;
+
+/// A day: longer than anybody waits, and far from where a time overflows.
+const SECONDS_MAX: u64 = 86_400;
+/// How long a try for the lock may go without an answer: half of the 120 s that CTDB waits.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a person or a monitoring system waits for `--status` and `--health`.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Reads a number of seconds; refuses a negative one, a fraction and more than a day.
+///
+/// # Errors
+/// What is wrong with `text`, for clap to report with the name of the argument.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: u64 = text.parse().map_err(|_| "not a whole number of seconds".to_owned())?;
+    if seconds > SECONDS_MAX {
+        return Err(format!("more than a day ({SECONDS_MAX} seconds)"));
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
+/// What every helper understands beside its own arguments; flatten it into the helper's own.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Options of every helper")]
+pub struct Options {
+    /// Keep trying for N seconds while another holds the lock (for the shell; not for ctdb.conf)
+    #[arg(long, value_name = "N", default_value = "0", value_parser = seconds)]
+    pub wait_seconds: Duration,
+
+    /// Give up when the store has not answered for N seconds [default: 60; 5 with --status and --health]
+    #[arg(long, value_name = "N", value_parser = at_least_a_second)]
+    pub acquire_timeout_seconds: Option<Duration>,
+
+    /// Say who holds the lock, and which store this is; takes nothing
+    #[arg(long, conflicts_with_all = ["health", "wait_seconds"])]
+    pub status: bool,
+
+    /// With --status: as one JSON object
+    #[arg(long, requires = "status")]
+    pub json: bool,
+
+    /// Say whether the store answers, and how fast; takes nothing
+    #[arg(long, conflicts_with = "wait_seconds")]
+    pub health: bool,
+
+    /// Log every step to stderr
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+fn at_least_a_second(text: &str) -> Result<Duration, String> {
+    seconds(text).and_then(|time| if time.is_zero() { Err("must be at least 1".to_owned()) } else { Ok(time) })
+}
+
+/// What this process was started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Take the lock and hold it.
+    Hold,
+    /// `--status`
+    Status { json: bool },
+    /// `--health`
+    Health,
+}
+
+impl Options {
+    pub(crate) fn task(&self) -> Task {
+        match (self.status, self.health) {
+            (true, _) => Task::Status { json: self.json },
+            (_, true) => Task::Health,
+            _ => Task::Hold,
+        }
+    }
+
+    pub(crate) fn acquire_timeout(&self) -> Duration {
+        self.acquire_timeout_seconds.unwrap_or(match self.task() {
+            Task::Hold => ACQUIRE_TIMEOUT,
+            Task::Status { .. } | Task::Health => QUERY_TIMEOUT,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_whole_and_at_most_a_day() {
+        assert_eq!(seconds("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(seconds("0"), Ok(Duration::ZERO));
+        for bad in ["", "-1", "1.5", "5s", "86401", "99999999999999999999"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+        assert!(at_least_a_second("0").is_err());
+    }
+}

@@ -1,0 +1,55 @@
+//! The answers to `--status` and `--health`, for people and for machines.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::backend::{HolderReport, HolderState};
+use crate::stderr::escape;
+
+/// `--status`: a line a fact, or one JSON object. What others wrote into the store is escaped in both.
+pub(crate) fn status(object: &str, report: &HolderReport, json: bool) -> String {
+    let state = match report.state {
+        HolderState::Free => "free",
+        HolderState::Held => "held",
+        HolderState::Unknown => "unknown",
+    };
+    if json {
+        let mut whole = json!({ "object": object, "state": state, "store": escaped(&report.store) });
+        if !report.holder.is_empty() {
+            whole["holder"] = Value::Object(escaped(&report.holder));
+        }
+        return format!("{whole}\n");
+    }
+    let mut text = format!("lock:   {}\nstate:  {state}\n", escape(object));
+    for (group, facts) in [("holder", &report.holder), ("store", &report.store)] {
+        if !facts.is_empty() {
+            let facts: Vec<String> = facts.iter().map(|(key, value)| format!("{key} {}", plain(value))).collect();
+            text.push_str(&format!("{:<8}{}\n", format!("{group}:"), facts.join(", ")));
+        }
+    }
+    text
+}
+
+/// `--health`: one line.
+pub(crate) fn health(object: &str, text: &str, took: Duration) -> String {
+    format!("ok: {} answered in {:.1} ms: {}\n", escape(object), took.as_secs_f64() * 1e3, escape(text))
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => escape(text),
+        other => escape(&other.to_string()),
+    }
+}
+
+/// JSON escapes control characters by itself, but neither those that reorder a terminal's text nor C1 ones.
+fn escaped(facts: &Map<String, Value>) -> Map<String, Value> {
+    facts
+        .iter()
+        .map(|(key, value)| match value {
+            Value::String(text) => (escape(key), Value::String(escape(text))),
+            other => (escape(key), other.clone()),
+        })
+        .collect()
+}

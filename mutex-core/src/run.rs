@@ -1,0 +1,195 @@
+//! From main() to the two processes.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use clap::error::ErrorKind;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::backend::Backend;
+use crate::clock::Timer;
+use crate::options::{Options, Task};
+use crate::parent::{self, Parent};
+use crate::pipe::Pipe;
+use crate::status::{Status, exit_code};
+use crate::stderr::{self, BestEffort};
+use crate::supervisor::{self, Supervisor};
+use crate::timing::Timing;
+use crate::{sys, wire, worker};
+
+/// What a helper hands to the core.
+pub struct Helper<B> {
+    /// The options that all helpers share.
+    pub options: Options,
+    /// What is locked, as it stands in every message: a path, `pool/object`, a key.
+    pub object: String,
+    /// When to renew and when to give up.
+    pub timing: Timing,
+    /// The store. Built without touching it: that is the worker's.
+    pub backend: B,
+}
+
+/// The whole of a helper: reads the arguments, takes the lock, holds it, releases it.
+///
+/// `build` makes the helper from its arguments; an error means bad arguments (status `3`), and its text is the line
+/// that the admin reads.
+pub fn run<A, B>(build: impl FnOnce(A) -> anyhow::Result<Helper<B>>) -> ExitCode
+where
+    A: Parser,
+    B: Backend,
+{
+    sys::close_inherited_descriptors();
+    sys::share_one_heap();
+    let mut command = A::command();
+    let program = command.get_name().to_owned();
+    let pipe = match Pipe::new() {
+        Ok(pipe) => pipe,
+        // Nothing to write the byte with; for CTDB the end without a byte is an error too.
+        Err(error) => return fail(&program, &format!("cannot open /dev/null: {error}")),
+    };
+    let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|found| A::from_arg_matches(&found));
+    drop(command);
+    let helper = match parsed.map_err(Stop::from).and_then(|args| build(args).map_err(Stop::from)) {
+        Ok(helper) => helper,
+        Err(Stop::Help(text)) => {
+            pipe.print(&text);
+            return ExitCode::from(exit_code::RELEASED);
+        }
+        Err(Stop::Error(line)) => return refuse(&program, &pipe, &line),
+    };
+    match start(&program, pipe, helper) {
+        Ok(code) => ExitCode::from(code),
+        Err((pipe, error)) => refuse(&program, &pipe, &format!("{error:#}")),
+    }
+}
+
+/// An end before there is a supervisor.
+enum Stop {
+    Help(String),
+    Error(String),
+}
+
+impl From<clap::Error> for Stop {
+    fn from(error: clap::Error) -> Self {
+        let text = error.render().to_string();
+        if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+            return Self::Help(text);
+        }
+        // clap's first paragraph is the error; hints and usage follow. One line, as CTDB's log wants it.
+        let first = text.split("\n\n").next().unwrap_or_default();
+        let words: Vec<&str> = first.split_whitespace().collect();
+        let line = words.join(" ");
+        Self::Error(format!("{}; see --help", line.strip_prefix("error: ").unwrap_or(&line)))
+    }
+}
+
+impl From<anyhow::Error> for Stop {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Error(format!("{error:#}; see --help"))
+    }
+}
+
+/// Status `3`, a line, and the exit code.
+fn refuse(program: &str, pipe: &Pipe, line: &str) -> ExitCode {
+    pipe.write(Status::Error);
+    fail(program, line)
+}
+
+fn fail(program: &str, line: &str) -> ExitCode {
+    stderr::say(&format!("{program}: {line}"));
+    ExitCode::from(exit_code::ERROR)
+}
+
+/// Forks the worker and supervises it. The pipe comes back with an error, for the byte.
+fn start<B: Backend>(program: &str, pipe: Pipe, helper: Helper<B>) -> Result<u8, (Pipe, anyhow::Error)> {
+    let Helper { options, object, timing, backend } = helper;
+    let task = options.task();
+    if options.verbose && !pipe.is_shared_with_stderr() {
+        log_to_stderr();
+    }
+    tracing::info!("{object}: {timing}");
+    let prepared = match Prepared::new() {
+        Ok(Some(prepared)) if task != Task::Hold || !pipe.has_no_reader() => prepared,
+        // Nobody is there to hold the lock for: take nothing.
+        Ok(_) => return Ok(exit_code::RELEASED),
+        Err(error) => return Err((pipe, error.context(format!("cannot start for {object}")))),
+    };
+    let Prepared { signals, parent, supervisor, ours, theirs, timer } = prepared;
+    let supervisor_pid = std::process::id();
+    let child = match sys::fork() {
+        Ok(Some(child)) => child,
+        Ok(None) => {
+            drop((ours, signals, timer));
+            pipe.forget(options.verbose);
+            let wait = options.wait_seconds;
+            worker::Worker { task, object, timing, wait, supervisor_pid, supervisor, parent, socket: theirs }
+                .run(backend)
+        }
+        Err(error) => return Err((pipe, anyhow::Error::new(error).context("cannot start a worker process"))),
+    };
+    drop((theirs, supervisor));
+    let opened = Pid::from_raw(child.as_raw())
+        .context("the worker has no number")
+        .and_then(|pid| Ok((pid, pidfd_open(pid, PidfdFlags::empty()).context("cannot watch the worker process")?)));
+    let (pid, pidfd) = match opened {
+        Ok(opened) => opened,
+        // The worker sees our end of the socket close, and goes.
+        Err(error) => return Err((pipe, error)),
+    };
+    let supervisor = Supervisor {
+        program: program.to_owned(),
+        acquire_timeout: options.acquire_timeout(),
+        worker: supervisor::Worker { pid, pidfd, socket: ours },
+        object,
+        task,
+        timing,
+        pipe,
+        parent,
+        signals,
+        timer,
+    };
+    Ok(supervisor.run())
+}
+
+/// All that has to be there before the fork.
+struct Prepared {
+    signals: SignalFd,
+    parent: Option<std::os::fd::OwnedFd>,
+    supervisor: std::os::fd::OwnedFd,
+    ours: wire::End,
+    theirs: wire::End,
+    timer: Timer,
+}
+
+impl Prepared {
+    /// `None` where the parent is gone already.
+    fn new() -> anyhow::Result<Option<Self>> {
+        let parent = match Parent::find().context("cannot watch the parent process")? {
+            Parent::Watched(pidfd) => Some(pidfd),
+            Parent::Unwatched => None,
+            Parent::Gone => return Ok(None),
+        };
+        let stopping = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+        stopping.thread_block().context("cannot block signals")?;
+        let signals = SignalFd::with_flags(&stopping, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let (ours, theirs) = wire::pair().context("cannot make a socket pair")?;
+        let supervisor = parent::own_pidfd().context("cannot open a pidfd")?;
+        Ok(Some(Self { signals, parent, supervisor, ours, theirs, timer: Timer::new()? }))
+    }
+}
+
+/// `-v`. Both processes write; neither waits for a reader.
+fn log_to_stderr() {
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_target(false)
+        .log_internal_errors(false)
+        .with_writer(|| BestEffort)
+        .finish();
+    // Called once, before anything else could have set one.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}

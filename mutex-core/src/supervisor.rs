@@ -1,0 +1,236 @@
+//! The process that CTDB started: sole owner of the pipe, one thread, one `poll` loop, no file access.
+//!
+//! A process in an uninterruptible call cannot be relied on to die, and its descriptors stay open; so this one never
+//! makes one. It watches everything that can end the holding of the lock, and for every cause the order is the
+//! same: close the pipe, ask the worker to release, wait, log, exit. Releasing first would be theft: a SIGTERM may
+//! come from systemd or an admin, while CTDB still believes.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signalfd::SignalFd;
+use rustix::process::{Pid, Signal, WaitOptions, pidfd_send_signal, waitpid};
+
+use crate::cause::Cause;
+use crate::clock::{BootTime, Timer};
+use crate::options::Task;
+use crate::pipe::{Pipe, Written};
+use crate::status::Status;
+use crate::stderr;
+use crate::timing::Timing;
+use crate::wire::{End, Order, Received, Report};
+
+/// How long the end may take, of the 1 s that P4 allows; the rest is for scheduling.
+const WAIT_FOR_WORKER: Duration = Duration::from_millis(700);
+
+/// The worker as the supervisor sees it.
+pub(crate) struct Worker {
+    pub(crate) pid: Pid,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) socket: End,
+}
+
+pub(crate) struct Supervisor {
+    pub(crate) program: String,
+    pub(crate) object: String,
+    pub(crate) task: Task,
+    pub(crate) acquire_timeout: Duration,
+    pub(crate) timing: Timing,
+    pub(crate) pipe: Pipe,
+    pub(crate) parent: Option<OwnedFd>,
+    pub(crate) signals: SignalFd,
+    pub(crate) worker: Worker,
+    pub(crate) timer: Timer,
+}
+
+/// How far the try has come.
+enum Phase {
+    /// No answer yet; given up at this time.
+    Trying { give_up: BootTime, trouble: Option<String> },
+    /// The worker has the lock until then, and CTDB does not know yet.
+    Taken { until: Option<BootTime> },
+    /// CTDB was told.
+    Held { until: Option<BootTime> },
+}
+
+impl Phase {
+    /// When to stop if nothing is heard before.
+    fn alarm(&self) -> Option<BootTime> {
+        match self {
+            Self::Trying { give_up, .. } => Some(*give_up),
+            Self::Taken { until } | Self::Held { until } => *until,
+        }
+    }
+}
+
+impl Supervisor {
+    /// Watches until there is a cause to stop, then stops. Returns the exit code.
+    pub(crate) fn run(self) -> u8 {
+        let mut phase = Phase::Trying { give_up: BootTime::now() + self.acquire_timeout, trouble: None };
+        let cause = loop {
+            match self.turn(&mut phase) {
+                Ok(None) => {}
+                Ok(Some(cause)) => break cause,
+                Err(error) => break Cause::Failed(format!("cannot watch over {}: {error}", self.object)),
+            }
+        };
+        self.stop(cause, matches!(phase, Phase::Held { .. }))
+    }
+
+    /// One wait and what came of it.
+    fn turn(&self, phase: &mut Phase) -> io::Result<Option<Cause>> {
+        self.timer.set(phase.alarm())?;
+        let byte_is_due = matches!(phase, Phase::Taken { .. });
+        // Room for the byte is waited for together with everything that would forbid writing it, so that whatever
+        // happened before the byte is looked at before the byte.
+        let pipe_events = if byte_is_due { PollFlags::POLLOUT } else { PollFlags::empty() };
+        let mut fds = vec![
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.pipe.fd(), pipe_events),
+            PollFd::new(self.worker.socket.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.worker.pidfd.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.timer.as_fd(), PollFlags::POLLIN),
+        ];
+        fds.extend(self.parent.as_ref().map(|parent| PollFd::new(parent.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) => {}
+            Err(nix::errno::Errno::EINTR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let seen: Vec<PollFlags> = fds.iter().map(|fd| fd.revents().unwrap_or(PollFlags::empty())).collect();
+        let [signal, pipe, socket, pidfd, _timer, parent @ ..] = seen.as_slice() else { return Ok(None) };
+
+        if !signal.is_empty() {
+            return Ok(Some(Cause::Signal));
+        }
+        if parent.iter().any(|parent| !parent.is_empty()) {
+            return Ok(Some(Cause::ParentGone));
+        }
+        if pipe.intersects(PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL) {
+            return Ok(Some(Cause::ReaderGone));
+        }
+        // The socket before the worker's death: what it said last counts.
+        if !socket.is_empty() || !pidfd.is_empty() {
+            if let Some(cause) = self.hear(phase) {
+                return Ok(Some(cause));
+            }
+        }
+        if !pidfd.is_empty() {
+            return Ok(Some(Cause::WorkerGone));
+        }
+        // The clock, not the timer's descriptor: what was heard may have moved the alarm either way.
+        if phase.alarm().is_some_and(|alarm| BootTime::now() >= alarm) {
+            return Ok(Some(match phase {
+                Phase::Trying { trouble, .. } => Cause::TimedOut(trouble.take()),
+                Phase::Taken { .. } | Phase::Held { .. } => Cause::Expired,
+            }));
+        }
+        Ok(if pipe.contains(PollFlags::POLLOUT) { self.tell_ctdb(phase) } else { None })
+    }
+
+    /// Reads all that the worker has said.
+    fn hear(&self, phase: &mut Phase) -> Option<Cause> {
+        loop {
+            let report = match self.worker.socket.receive_report() {
+                Received::Message(report) => report,
+                Received::Empty => return None,
+                Received::Closed => return Some(Cause::WorkerGone),
+            };
+            tracing::debug!(?report, "worker");
+            match (report, &mut *phase) {
+                (Report::Held(until), _) => *phase = Phase::Taken { until },
+                (Report::Renewed(renewed), Phase::Taken { until } | Phase::Held { until }) => *until = renewed,
+                (Report::Waiting, Phase::Trying { give_up, .. }) => *give_up = BootTime::now() + self.acquire_timeout,
+                (Report::Retrying(text), Phase::Trying { trouble, .. }) => *trouble = Some(text),
+                (Report::Contended, _) => return Some(Cause::Contended),
+                (Report::Lost(why), _) => return Some(Cause::Lost(why)),
+                (Report::Failed(text), _) => return Some(Cause::Failed(text)),
+                (Report::Answer(text), _) => return Some(Cause::Answered(text)),
+                // A renewal that failed has a deadline of its own, and nothing else can arrive in these phases.
+                (Report::Renewed(_) | Report::Waiting | Report::Retrying(_), _) => {}
+            }
+        }
+    }
+
+    fn tell_ctdb(&self, phase: &mut Phase) -> Option<Cause> {
+        let Phase::Taken { until } = *phase else { return None };
+        match self.pipe.write(Status::Held) {
+            Written::Full => return None,
+            Written::NoReader => return Some(Cause::ReaderGone),
+            Written::Done => {}
+        }
+        self.worker.socket.send_order(Order::ByteWritten);
+        *phase = Phase::Held { until };
+        self.tell_person("holding the lock; Ctrl-C releases it");
+        None
+    }
+
+    /// The one order of stopping, for every cause.
+    fn stop(self, cause: Cause, held: bool) -> u8 {
+        if !held && self.task == Task::Hold {
+            if let Some(status) = cause.status() {
+                // Full or without a reader: the end of the pipe says enough.
+                self.pipe.write(status);
+            }
+        }
+        if let Cause::Answered(text) = &cause {
+            self.pipe.print(text);
+        }
+        let line = cause.line(&self.object, held);
+        if !held {
+            // Nobody believes in the lock: `2>&1` may still see the line.
+            self.say(line.as_deref());
+        }
+        self.pipe.close();
+        self.worker.socket.send_order(Order::Release);
+        let ended = self.wait_for_worker();
+        if !ended && (self.timing.ends_with_the_worker() || cause == Cause::Expired) {
+            // Its process is all that holds a file's lock, or it has had its whole lease to renew. Everything else
+            // lingers by itself, to undo what the store may still apply.
+            let _ = pidfd_send_signal(&self.worker.pidfd, Signal::KILL);
+        }
+        if held {
+            self.say(line.as_deref());
+        }
+        match cause {
+            Cause::Contended => self.tell_person("another holds the lock; --status says who"),
+            Cause::Signal if held => self.tell_person("released"),
+            _ => {}
+        }
+        cause.exit_code(held)
+    }
+
+    /// Whether the worker has ended within what is left of the second that stopping may take.
+    fn wait_for_worker(&self) -> bool {
+        let limit = BootTime::now() + WAIT_FOR_WORKER;
+        let mut fds = [PollFd::new(self.worker.pidfd.as_fd(), PollFlags::POLLIN)];
+        loop {
+            let left = limit.since(BootTime::now());
+            let timeout = PollTimeout::try_from(left.as_millis()).unwrap_or(PollTimeout::ZERO);
+            match poll(&mut fds, timeout) {
+                Err(nix::errno::Errno::EINTR) if !left.is_zero() => {}
+                Ok(ready) if ready > 0 => {
+                    // Our child: without this it would stay a zombie for as long as we log.
+                    let _ = waitpid(Some(self.worker.pid), WaitOptions::NOHANG);
+                    return true;
+                }
+                _ => return false,
+            }
+        }
+    }
+
+    fn say(&self, line: Option<&str>) {
+        if let Some(line) = line {
+            stderr::say(&format!("{}: {line}", self.program));
+        }
+    }
+
+    /// Words beside the byte, for somebody who tries the helper in a terminal.
+    fn tell_person(&self, words: &str) {
+        if self.task == Task::Hold && stderr::is_terminal() {
+            self.say(Some(&format!("{}: {words}", self.object)));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! When to renew, how long a call may take, when to give up: everything derives from one base number, here.
+//!
+//! For a **lease** L (RADOS, etcd), with the margin M = 200 ms + what the store's clock may be off:
+//!
+//! ```text
+//! 0            the request is sent; the lease's age counts from here
+//! R = L/5      the next renewal is sent; it may take T = L/4, then it is dropped and tried again
+//! D = L - M    no renewal was answered: the supervisor closes the pipe, CTDB sees the end
+//! D + M/2      the supervisor has not closed it: the worker kills the supervisor, which closes it
+//! L            the store may give the lock to another
+//! ```
+//!
+//! Two calls must fit between the first renewal and the end: R + 2T <= D, or the lease is refused.
+//!
+//! For a store without leases (**proofs**, files) the same table with L = the start of a proof + PING-TIMEOUT:
+//! the lock goes with the worker's process, so a late answer needs no undoing, and a store that hangs is only
+//! noticed by the proof that has no answer. M = 200 ms.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::BootTime;
+
+/// What scheduling may cost between a deadline and the close that it asks for.
+const SCHEDULING_MARGIN: Duration = Duration::from_millis(200);
+/// A failed renewal is tried again after a quarter of the interval, but neither in a storm nor too late to matter.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+/// How long a worker whose lock goes with its process may take to let go in good order.
+const LINGER_WITHOUT_LEASE: Duration = Duration::from_millis(500);
+
+/// The times of one lock, all derived from one base number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    kind: Kind,
+    /// R: from one renewal's start to the next.
+    renew_every: Duration,
+    /// T: the longest one call may take.
+    call: Duration,
+    /// M: from the close of the pipe to the end of the lease.
+    margin: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Lease { lease: Duration, store_clock_error: Duration },
+    Proof,
+}
+
+impl Timing {
+    /// For a store that forgets the lock `lease` after its last renewal, by a clock that may be off by
+    /// `store_clock_error`.
+    ///
+    /// # Errors
+    /// Where the lease leaves no room for a renewal and a second try.
+    pub fn lease(lease: Duration, store_clock_error: Duration) -> Result<Self, TimingError> {
+        let timing = Self {
+            kind: Kind::Lease { lease, store_clock_error },
+            renew_every: lease / 5,
+            call: lease / 4,
+            margin: SCHEDULING_MARGIN + store_clock_error,
+        };
+        let needed = timing.renew_every + 2 * timing.call + timing.margin;
+        if needed > lease {
+            return Err(TimingError::LeaseTooShort { lease, needed });
+        }
+        Ok(timing)
+    }
+
+    /// For a store without leases: a proof that the lock is still ours every `recheck` (zero: no proofs), lost when
+    /// it has not answered `ping_timeout` after its start.
+    ///
+    /// # Errors
+    /// Where `ping_timeout` is shorter than a second, which no file system can promise.
+    pub fn proof(recheck: Duration, ping_timeout: Duration) -> Result<Self, TimingError> {
+        const PING_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+        if ping_timeout < PING_TIMEOUT_MIN {
+            return Err(TimingError::PingTimeoutTooShort { ping_timeout, minimum: PING_TIMEOUT_MIN });
+        }
+        Ok(Self { kind: Kind::Proof, renew_every: recheck, call: ping_timeout, margin: SCHEDULING_MARGIN })
+    }
+
+    /// The same lock with the lease that the store granted instead of the one asked for.
+    pub(crate) fn granted(self, granted: Option<Duration>) -> Result<Self, TimingError> {
+        match (self.kind, granted) {
+            (Kind::Lease { lease, store_clock_error }, Some(granted)) if granted != lease => {
+                Self::lease(granted, store_clock_error)
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// When the request after the one sent at `sent` and answered by `now` is to be sent; `None` for never.
+    pub(crate) fn next(&self, sent: BootTime, now: BootTime) -> Option<BootTime> {
+        (!self.renew_every.is_zero()).then(|| (sent + self.renew_every).max(now))
+    }
+
+    /// D: until when the answer to the request sent at `sent` and answered at `answered` lets us hold the lock;
+    /// `None` for as long as the worker lives.
+    pub(crate) fn deadline(&self, sent: BootTime, answered: BootTime) -> Option<BootTime> {
+        match self.kind {
+            Kind::Lease { lease, .. } => Some(sent + lease - self.margin),
+            Kind::Proof => self.next(sent, answered).map(|next| next + self.call - self.margin),
+        }
+    }
+
+    /// By when a supervisor that was told that the lock is ours must have told CTDB.
+    pub(crate) fn acknowledge_by(&self, answered: BootTime, deadline: Option<BootTime>) -> BootTime {
+        self.kill_supervisor_at(deadline.unwrap_or(answered + self.call))
+    }
+
+    /// When the worker kills a supervisor that has not closed the pipe at `deadline`.
+    pub(crate) fn kill_supervisor_at(&self, deadline: BootTime) -> BootTime {
+        deadline + self.margin / 2
+    }
+
+    /// The longest one call may take.
+    pub(crate) fn call(&self) -> Duration {
+        self.call
+    }
+
+    /// The pause before a failed renewal is tried again.
+    pub(crate) fn retry(&self) -> Duration {
+        (self.renew_every / 4).clamp(RETRY_MIN, RETRY_MAX)
+    }
+
+    /// How long a worker without a supervisor stays to undo what it holds or may hold.
+    pub(crate) fn linger(&self) -> Duration {
+        match self.kind {
+            Kind::Lease { lease, .. } => lease,
+            Kind::Proof => LINGER_WITHOUT_LEASE,
+        }
+    }
+
+    /// Whether the lock goes with the worker's process, so that killing the worker releases it.
+    pub(crate) fn ends_with_the_worker(&self) -> bool {
+        self.kind == Kind::Proof
+    }
+}
+
+impl fmt::Display for Timing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, renew_every, call, margin } = self;
+        match kind {
+            Kind::Lease { lease, .. } => {
+                let deadline = *lease - *margin;
+                write!(f, "lease {lease:?}: renew every {renew_every:?}, a call may take {call:?}, ")?;
+                write!(f, "close {deadline:?} after the last good send")
+            }
+            Kind::Proof if renew_every.is_zero() => write!(f, "no lease and no proofs"),
+            Kind::Proof => {
+                let close = *call - *margin;
+                write!(f, "no lease: prove every {renew_every:?}, close when a proof takes {close:?}")
+            }
+        }
+    }
+}
+
+/// Times that do not fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimingError {
+    /// No room for a renewal and a second try before the deadline.
+    LeaseTooShort {
+        /// What was asked for or granted.
+        lease: Duration,
+        /// What its renewals would need.
+        needed: Duration,
+    },
+    /// A ping timeout that no file system can promise.
+    PingTimeoutTooShort {
+        /// What was asked for.
+        ping_timeout: Duration,
+        /// The shortest one.
+        minimum: Duration,
+    },
+}
+
+impl fmt::Display for TimingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeaseTooShort { lease, needed } => {
+                write!(f, "a lease of {lease:?} is too short: renewal, second try and margin need {needed:?}")
+            }
+            Self::PingTimeoutTooShort { ping_timeout, minimum } => {
+                write!(f, "a ping timeout of {ping_timeout:?} is too short: the shortest is {minimum:?}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for TimingError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RADOS_CLOCK_ERROR: Duration = Duration::from_millis(500);
+
+    fn at(ms: u64) -> BootTime {
+        BootTime::from_nanos(1_000_000_000_000) + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_lease_without_room_for_a_second_try_is_refused_with_both_values() {
+        let refused = Timing::lease(Duration::from_secs(2), RADOS_CLOCK_ERROR).unwrap_err().to_string();
+        assert!(refused.contains("2s") && refused.contains("2.1s"), "{refused}");
+        assert!(Timing::lease(Duration::from_secs(3), RADOS_CLOCK_ERROR).is_ok());
+        assert!(Timing::lease(Duration::from_secs(2), Duration::ZERO).is_ok());
+        assert!(Timing::lease(Duration::ZERO, Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn a_ping_timeout_under_a_second_is_refused() {
+        assert!(Timing::proof(Duration::from_secs(5), Duration::ZERO).is_err());
+        assert!(Timing::proof(Duration::ZERO, Duration::from_secs(1)).is_ok());
+    }
+
+    #[test]
+    fn a_lease_counts_from_the_send_however_late_the_answer() {
+        let timing = Timing::lease(Duration::from_secs(9), RADOS_CLOCK_ERROR).unwrap();
+        assert_eq!(timing.deadline(at(0), at(2000)), Some(at(8300)));
+        assert_eq!(timing.kill_supervisor_at(at(8300)), at(8650));
+        assert_eq!(timing.next(at(0), at(5)), Some(at(1800)));
+    }
+
+    #[test]
+    fn a_granted_lease_replaces_the_one_asked_for() {
+        let asked = Timing::lease(Duration::from_secs(9), Duration::ZERO).unwrap();
+        let granted = asked.granted(Some(Duration::from_secs(4))).unwrap();
+        assert_eq!(granted.deadline(at(0), at(0)), Some(at(3800)));
+        assert!(asked.granted(Some(Duration::from_millis(500))).is_err());
+    }
+
+    #[test]
+    fn a_proof_has_its_whole_ping_timeout_even_after_a_slow_one() {
+        let timing = Timing::proof(Duration::from_secs(5), Duration::from_secs(10)).unwrap();
+        assert_eq!(timing.deadline(at(0), at(3)), Some(at(5000 + 10_000 - 200)));
+        assert_eq!(timing.deadline(at(0), at(9000)), Some(at(9000 + 10_000 - 200)));
+    }
+
+    #[test]
+    fn no_proofs_means_no_deadline() {
+        let timing = Timing::proof(Duration::ZERO, Duration::from_secs(10)).unwrap();
+        assert_eq!(timing.deadline(at(0), at(0)), None);
+        assert_eq!(timing.next(at(0), at(0)), None);
+    }
+}

@@ -1,0 +1,203 @@
+//! The storage verbs on a file.
+//!
+//! Every call blocks the keeper's thread for as long as the file system likes; the supervisor bounds it from the
+//! other process. No future here ever waits, and that is why a proof costs one wake-up.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use mutex_core::backend::{Acquired, Backend, Failure, HolderReport, HolderState, Identity, Renewed};
+use nix::errno::Errno;
+use rustix::fs::{Advice, fadvise};
+use serde_json::{Map, Value, json};
+
+use crate::holder_line;
+use crate::lock::{LockType, Owner, Taken, errno};
+use crate::mount::Mount;
+use crate::place::{FileId, Found, Place, failure, identity};
+
+/// File systems whose locks are all in this kernel's /proc/locks, under the device number that stat shows.
+const LOCAL: [&str; 5] = ["ext2", "ext3", "ext4", "xfs", "tmpfs"];
+/// The announcing thread calls write() and little else.
+const ANNOUNCE_STACK_BYTES: usize = 64 * 1024;
+
+/// The cluster lock on a file.
+pub(crate) struct FileLock {
+    place: Place,
+    lock_type: LockType,
+    held: Option<Held>,
+}
+
+/// A lock that we took.
+struct Held {
+    /// The one descriptor: to close any other of this file would drop a POSIX lock.
+    file: Arc<File>,
+    id: FileId,
+    /// What this file system answers when asked for our own lock; `None` where it does not show it.
+    shown: Option<Owner>,
+}
+
+impl FileLock {
+    pub(crate) fn new(path: PathBuf, lock_type: LockType, required: Vec<String>) -> Self {
+        Self { place: Place::new(path, required), lock_type, held: None }
+    }
+
+    /// Whether what we hold still is what everybody else would lock.
+    fn prove(&self, held: &Held) -> io::Result<Renewed> {
+        match self.place.look()? {
+            Found::Regular(id) if id == held.id => {}
+            Found::Nothing => return Ok(Renewed::Lost("the file was removed".into())),
+            Found::Regular(_) | Found::Other => return Ok(Renewed::Lost("the file was replaced".into())),
+        }
+        // Reads from the file system, not from this machine's memory.
+        fadvise(&*held.file, 0, None, Advice::DontNeed)?;
+        held.file.read_at(&mut [0], 0)?;
+        match (held.shown, self.lock_type.own(&held.file).transpose()?) {
+            (Some(shown), Some(owner)) if owner != shown => Ok(Renewed::Lost(match owner {
+                Owner::Nobody => "the file system has dropped the lock".into(),
+                Owner::Process(_) => "the file system has given the lock to another".into(),
+            })),
+            _ => Ok(Renewed::Kept(None)),
+        }
+    }
+
+    fn holder_of(&self, file: &File, id: FileId, mount: &Mount) -> io::Result<(HolderState, Map<String, Value>)> {
+        let owner = match self.lock_type.anybody(file).transpose()? {
+            Some(owner) => owner,
+            None => match flock_owner(id)? {
+                Some(pid) => Owner::Process(pid),
+                None if LOCAL.contains(&mount.kind.as_str()) => Owner::Nobody,
+                None => return Ok((HolderState::Unknown, Map::new())),
+            },
+        };
+        let Owner::Process(pid) = owner else { return Ok((HolderState::Free, Map::new())) };
+        let line = holder_line::read(file);
+        // A number that is not the line's: the line is an earlier holder's, and only the number is to be trusted.
+        let holder = if pid > 0 && line.get("worker_pid").and_then(Value::as_i64) != Some(pid.into()) {
+            Map::from_iter([("pid".to_owned(), pid.into())])
+        } else {
+            line
+        };
+        Ok((HolderState::Held, holder))
+    }
+}
+
+impl Backend for FileLock {
+    async fn acquire(&mut self) -> Result<Acquired, Failure> {
+        let file = self.place.open_to_lock()?;
+        match self.lock_type.take(&file) {
+            Ok(Taken::Ours) => {}
+            Ok(Taken::Contended) => return Ok(Acquired::Contended),
+            Err(error) => {
+                return Err(failure("lock", error, "its file system must support locks (see --lock-type)"));
+            }
+        }
+        let look = |error| failure("look at", error, "see its file system");
+        let id = identity(&file).map_err(look)?;
+        // Between open and lock another may have replaced it: then the lock is on a file that nobody else will lock.
+        if !matches!(self.place.look().map_err(look)?, Found::Regular(found) if found == id) {
+            return Err(Failure::transient("lock", "it was replaced meanwhile", "see who removes the lock file"));
+        }
+        let shown = match self.lock_type.own(&file) {
+            Some(Ok(owner @ Owner::Process(_))) => Some(owner),
+            _ => None,
+        };
+        self.held = Some(Held { file: Arc::new(file), id, shown });
+        Ok(Acquired::Held(None))
+    }
+
+    /// In a thread of its own: a file system that hangs in write() alone must not hang the proofs.
+    async fn announce(&mut self, holder: &Identity) -> Result<(), Failure> {
+        let Some(held) = &self.held else { return Ok(()) };
+        let (file, holder) = (Arc::clone(&held.file), holder.clone());
+        thread::Builder::new()
+            .name("announce".into())
+            .stack_size(ANNOUNCE_STACK_BYTES)
+            .spawn(move || holder_line::write(&file, &holder))
+            .map(drop)
+            .map_err(|error| Failure::transient("write the holder into", error, "the lock is held all the same"))
+    }
+
+    async fn renew(&mut self) -> Result<Renewed, Failure> {
+        let Some(held) = &self.held else { return Ok(Renewed::Lost("it was released".into())) };
+        match self.prove(held) {
+            Ok(renewed) => Ok(renewed),
+            Err(error) if means_lost(&error) => {
+                Ok(Renewed::Lost(format!("the file system has let go of the file: {error}")))
+            }
+            Err(error) => Err(Failure::transient("prove the lock on", error, "see its file system")),
+        }
+    }
+
+    async fn release(&mut self) -> Result<(), Failure> {
+        if let Some(held) = self.held.take() {
+            self.lock_type.drop(&held.file);
+        }
+        Ok(())
+    }
+
+    async fn holder(&mut self) -> Result<HolderReport, Failure> {
+        let mount = self.place.mount()?;
+        let mut store = Map::from_iter([
+            ("file_system".to_owned(), mount.kind.clone().into()),
+            ("mount_point".to_owned(), mount.point.clone().into()),
+        ]);
+        let Some(file) = self.place.open_to_look()? else {
+            return Ok(HolderReport { state: HolderState::Free, holder: Map::new(), store });
+        };
+        let id = identity(&file).map_err(|error| failure("look at", error, "see its file system"))?;
+        store.insert("device".to_owned(), format!("{}:{}", id.device.0, id.device.1).into());
+        store.insert("inode".to_owned(), json!(id.inode));
+        let (state, holder) = self
+            .holder_of(&file, id, &mount)
+            .map_err(|error| failure("ask for the holder of", error, "see its file system"))?;
+        Ok(HolderReport { state, holder, store })
+    }
+
+    async fn health(&mut self) -> Result<String, Failure> {
+        let mount = self.place.mount()?;
+        let ask = |error| failure("use", error, "see its file system");
+        let file = self.place.open_to_look()?;
+        if let Some(file) = &file {
+            fadvise(file, 0, None, Advice::DontNeed).map_err(|error| ask(error.into()))?;
+            file.read_at(&mut [0], 0).map_err(ask)?;
+            self.lock_type.anybody(file).transpose().map_err(ask)?;
+        }
+        let what = if file.is_some() { "the file and its lock" } else { "the directory (no file yet)" };
+        Ok(format!("{what}, on {} ({})", mount.kind, mount.point))
+    }
+}
+
+/// Who has flock's lock on the file, as far as this machine knows: `1: FLOCK  ADVISORY  WRITE 123 fe:00:456 0 EOF`
+/// (proc(5)), the device in hexadecimal.
+fn flock_owner(id: FileId) -> io::Result<Option<i32>> {
+    let file = format!("{:02x}:{:02x}:{}", id.device.0, id.device.1, id.inode);
+    let locks = std::fs::read_to_string("/proc/locks")?;
+    Ok(locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        match fields.as_slice() {
+            [_, "FLOCK", _, "WRITE", pid, of, ..] if *of == file => pid.parse().ok(),
+            _ => None,
+        }
+    }))
+}
+
+/// What a cluster file system answers for a file whose locks it has dropped: the client was evicted or the mount's
+/// daemon is gone (FACTS C3: EIO on CephFS and NFS, EBADFD on GlusterFS, ENOTCONN, ESHUTDOWN, ECONNABORTED on FUSE).
+fn means_lost(error: &io::Error) -> bool {
+    matches!(
+        errno(error),
+        Errno::EIO
+            | Errno::ESTALE
+            | Errno::EBADFD
+            | Errno::ENODEV
+            | Errno::ENXIO
+            | Errno::ENOTCONN
+            | Errno::ESHUTDOWN
+            | Errno::ECONNABORTED
+    )
+}

@@ -1,0 +1,56 @@
+//! Who holds the lock, as one JSON line in the lock file: for people, and for `--status`.
+//!
+//! Nothing depends on it. It is written by a thread that may hang without harm, and read as what anybody could have
+//! written there.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use mutex_core::backend::Identity;
+use serde_json::{Map, Value, json};
+
+/// Longest line that is believed to be one of ours.
+const LINE_MAX: usize = 4096;
+/// What a line may say, and nothing else is passed on.
+const KEYS: [&str; 4] = ["host", "pid", "worker_pid", "since"];
+
+/// Writes the line over whatever stands in the file.
+pub(crate) fn write(file: &File, holder: &Identity) -> io::Result<()> {
+    let Identity { host, pid, worker_pid, since } = holder;
+    let line = format!("{}\n", json!({ "host": host, "pid": pid, "worker_pid": worker_pid, "since": since }));
+    file.write_all_at(line.as_bytes(), 0)?;
+    file.set_len(line.len() as u64)?;
+    // Clean pages can be dropped, so that the proofs read from the file system itself.
+    file.sync_data()
+}
+
+/// The line's facts; none where the file holds anything else.
+pub(crate) fn read(file: &File) -> Map<String, Value> {
+    let mut buffer = [0; LINE_MAX];
+    let length = file.read_at(&mut buffer, 0).unwrap_or(0);
+    parse(buffer.get(..length).unwrap_or_default())
+}
+
+fn parse(content: &[u8]) -> Map<String, Value> {
+    let line = content.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let Ok(Value::Object(facts)) = serde_json::from_slice(line) else { return Map::new() };
+    facts
+        .into_iter()
+        .filter(|(key, value)| KEYS.contains(&key.as_str()) && (value.is_string() || value.is_u64()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_facts_of_a_well_formed_line_are_passed_on() {
+        let line = br#"{"host":"a","pid":7,"extra":1,"since":["x"]}"#;
+        assert_eq!(Value::Object(parse(line)), json!({ "host": "a", "pid": 7 }));
+        for hostile in [&b""[..], b"[1]", b"{", b"\xff\xfe", b"0", b"null\n{\"host\":\"a\"}"] {
+            assert!(parse(hostile).is_empty());
+        }
+    }
+}

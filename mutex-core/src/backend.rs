@@ -1,8 +1,9 @@
 //! The plug: what a store has to be able to do. Storage verbs only; processes and time stay in the core.
 //!
 //! A backend never sleeps, never reads a clock, never prints and never sees a pipe. It runs in the worker, on one
-//! thread, and a call may take as long as the store likes: the core bounds it from outside, by dropping the future
-//! where that is enough, and from the other process where it is not (a call that blocks the thread).
+//! thread, and a call may take as long as the store likes: the core bounds it from outside, by dropping the future.
+//! A verb may block the thread instead only where the lock goes with the process (`Timing::proof`): then the core
+//! ends it from the other process. A store with leases has to be undone by a living worker, so there it must not.
 //! Rejected: bool answers (contended, lost and unreachable look alike), default methods (a verb forgotten in
 //! silence), a `connect` verb (every verb connects when it has to, so that no order of calls can be wrong).
 

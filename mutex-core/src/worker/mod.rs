@@ -8,8 +8,11 @@ mod guard;
 mod keeper;
 mod watch;
 
+use std::future::{Future, poll_fn};
 use std::os::fd::OwnedFd;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread;
 
 use crate::backend::{Backend, Identity};
@@ -42,57 +45,63 @@ impl Worker {
     /// Does its task and ends the process: nothing of the supervisor's half of main() may run here.
     pub(crate) fn run(self, backend: impl Backend) -> ! {
         let socket = Arc::new(self.socket);
-        let reports = Arc::clone(&socket);
-        let started = (|| {
-            let (watch, orders) = Watch::new()?;
-            let watch = Arc::new(watch);
-            let guard = Guard {
-                socket,
-                supervisor: self.supervisor,
-                parent: self.parent,
-                watch: Arc::clone(&watch),
-                linger: self.timing.linger(),
-            };
-            thread::Builder::new().name("guard".into()).stack_size(GUARD_STACK_BYTES).spawn(move || guard.run())?;
+        let started = Watch::new().and_then(|watch| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-            Ok::<_, std::io::Error>((watch, orders, runtime))
-        })();
-        let (watch, orders, runtime) = match started {
+            let clock = runtime.block_on(async { SystemClock::new() })?;
+            Ok((watch, runtime, clock))
+        });
+        let ((watch, orders), runtime, clock) = match started {
             Ok(started) => started,
             Err(error) => {
-                reports.send_report(&Report::Failed(format!("cannot start a worker for {}: {error}", self.object)));
+                socket.send_report(&Report::Failed(format!("cannot start a worker for {}: {error}", self.object)));
                 sys::exit_now(1)
             }
         };
-        let identity = Identity {
-            host: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
-            pid: self.supervisor_pid,
-            worker_pid: std::process::id(),
-            since: String::new(),
+        let watch = Arc::new(watch);
+        let guard = Guard {
+            socket: Arc::clone(&socket),
+            supervisor: self.supervisor,
+            parent: self.parent,
+            watch: Arc::clone(&watch),
+            linger: self.timing.linger(),
+        };
+        let keeper = Keeper {
+            backend,
+            clock,
+            orders,
+            object: self.object,
+            timing: self.timing,
+            identity: Identity {
+                host: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
+                pid: self.supervisor_pid,
+                worker_pid: std::process::id(),
+                since: String::new(),
+            },
+            report: |report: Report| {
+                // The watch first: the supervisor must be killable from the moment it may believe.
+                watch.note(&report, &self.timing);
+                socket.send_report(&report);
+            },
         };
         runtime.block_on(async {
-            let clock = match SystemClock::new() {
-                Ok(clock) => clock,
-                Err(error) => {
-                    let text = format!("cannot set a timer for {}: {error}", self.object);
-                    return reports.send_report(&Report::Failed(text));
+            let mut keeping = pin!(keeper.run(self.task, self.wait));
+            // The guard starts when the keeper first waits, which spares a store that answers at once the time of
+            // starting a thread. A store that hangs the keeper before leaves nothing to guard: no lock is held, and
+            // the supervisor ends the try.
+            if poll_once(keeping.as_mut()).await.is_pending() {
+                let started = thread::Builder::new().name("guard".into()).stack_size(GUARD_STACK_BYTES);
+                if started.spawn(move || guard.run()).is_err() {
+                    // Unguarded nothing is held: the supervisor sees the worker end, and closes the pipe.
+                    sys::exit_now(1);
                 }
-            };
-            let keeper = Keeper {
-                backend,
-                clock,
-                orders,
-                object: self.object,
-                timing: self.timing,
-                identity,
-                report: |report: Report| {
-                    // The watch first: the supervisor must be killable from the moment it may believe.
-                    watch.note(&report, &self.timing);
-                    reports.send_report(&report);
-                },
-            };
-            keeper.run(self.task, self.wait).await;
+                keeping.await;
+            }
         });
         sys::exit_now(0)
     }
+}
+
+/// Runs a future up to its first wait.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }

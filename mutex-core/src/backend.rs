@@ -7,7 +7,7 @@
 //! Rejected: bool answers (contended, lost and unreachable look alike), default methods (a verb forgotten in
 //! silence), a `connect` verb (every verb connects when it has to, so that no order of calls can be wrong).
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
@@ -17,13 +17,14 @@ use serde_json::{Map, Value};
 /// in the supervisor, which never talks to a store.
 #[allow(async_fn_in_trait)] // One thread runs them: no caller ever needs the futures to be `Send`.
 pub trait Backend {
-    /// Tries to take the lock, once and without waiting for another holder.
+    /// Tries to take the lock for `holder`, once and without waiting for another holder. Where the store keeps words
+    /// about a holder as part of the lock, `holder` goes there.
     ///
     /// May be called again after any answer but [`Acquired::Held`], and after a call that was dropped.
     ///
     /// # Errors
     /// A [`Failure`], after which the outcome may be unknown: the core calls [`Backend::release`].
-    async fn acquire(&mut self) -> Result<Acquired, Failure>;
+    async fn acquire(&mut self, holder: &Identity) -> Result<Acquired, Failure>;
 
     /// Writes down who holds the lock, for people. Called once, after CTDB was told.
     ///
@@ -60,7 +61,7 @@ pub trait Backend {
 /// The store's answer to a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acquired {
-    /// The lock is ours. With the lease the store granted where it may differ from the one asked for.
+    /// The lock is ours. With the lease where the store has named one; `None`: as asked for, or no lease.
     Held(Option<Duration>),
     /// Another holds it, and nothing of ours is left in the store.
     Contended,
@@ -69,7 +70,7 @@ pub enum Acquired {
 /// The store's answer to a renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Renewed {
-    /// Still ours. With the lease the store granted where it may differ from the one asked for.
+    /// Still ours. With the lease where the store has named one; `None`: as before.
     Kept(Option<Duration>),
     /// No longer ours, and why.
     Lost(String),
@@ -125,7 +126,7 @@ impl Trouble {
     }
 }
 
-/// Who we are, for [`Backend::announce`].
+/// Who we are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// This host's name.
@@ -134,8 +135,15 @@ pub struct Identity {
     pub pid: u32,
     /// The process that talks to the store.
     pub worker_pid: u32,
-    /// When the lock was taken: UTC, RFC 3339, to the second.
-    pub since: String,
+    /// When the try for the lock was made.
+    pub since: SystemTime,
+}
+
+impl Identity {
+    /// [`Identity::since`] for people and files: UTC, RFC 3339, to the second.
+    pub fn since_rfc3339(&self) -> String {
+        humantime::format_rfc3339_seconds(self.since).to_string()
+    }
 }
 
 /// Who holds the lock.

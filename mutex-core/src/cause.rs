@@ -54,23 +54,26 @@ impl Cause {
     pub(crate) fn line(&self, object: &str, held: bool) -> Option<String> {
         let line = match self {
             Self::Signal | Self::ParentGone | Self::ReaderGone | Self::Contended | Self::Answered(_) => return None,
+            Self::WorkerGone => worker_gone(object, held, "ended"),
             Self::TimedOut(Some(trouble)) => format!("timed out: {trouble}"),
             Self::TimedOut(None) => {
                 format!("timed out: cannot reach {object}: no answer; see whether its store works (--health)")
             }
             Self::Failed(trouble) => trouble.clone(),
-            Self::Lost(why) => format!("lost the lock on {object}: {why}; CTDB elects again"),
-            Self::Expired => format!(
+            Self::Lost(why) if held => format!("lost the lock on {object}: {why}; CTDB elects again"),
+            Self::Lost(why) => format!("timed out: cannot lock {object}: {why}; CTDB tries again"),
+            Self::Expired if held => format!(
                 "lost the lock on {object}: its store has not answered in time; CTDB elects again, \
                  see whether the store works (--health)"
             ),
-            Self::WorkerGone if held => {
-                format!("lost the lock on {object}: the worker process was killed; CTDB elects again")
-            }
-            Self::WorkerGone => {
-                format!("cannot lock {object}: the worker process was killed; see the system's log for who did that")
-            }
+            Self::Expired => format!("timed out: cannot lock {object}: the reader was too slow; CTDB tries again"),
         };
         Some(line)
     }
+}
+
+/// The line for a worker that ended without a word: killed by somebody, or by a mistake of ours.
+pub(crate) fn worker_gone(object: &str, held: bool, how: &str) -> String {
+    let (what, next) = if held { ("lost the lock on", "CTDB elects again, ") } else { ("cannot lock", "") };
+    format!("{what} {object}: the worker process {how}; {next}see the system's log for why")
 }

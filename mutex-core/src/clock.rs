@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::sys::timerfd::{self, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::time::{ClockId, clock_gettime};
 use tokio::io::unix::AsyncFd;
 
 use crate::sys;
@@ -20,9 +21,8 @@ pub(crate) struct BootTime(Duration);
 impl BootTime {
     /// The present.
     pub(crate) fn now() -> Self {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        // Neither part is ever negative: the clock starts at 0 with the machine.
-        Self(Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32))
+        // Every Linux since 2.6.39 has the clock. Were it to fail, all deadlines would have passed: the safe side.
+        Self(clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::MAX, Duration::from))
     }
 
     pub(crate) const fn from_nanos(nanos: u64) -> Self {
@@ -61,7 +61,7 @@ impl Timer {
     /// A timer that is not set.
     pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-        Ok(Self(TimerFd::new(ClockId::CLOCK_BOOTTIME, flags)?))
+        Ok(Self(TimerFd::new(timerfd::ClockId::CLOCK_BOOTTIME, flags)?))
     }
 
     /// Sets it to fire at `at` (at once where that is past), or never; forgets what was set before.

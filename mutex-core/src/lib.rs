@@ -30,6 +30,7 @@
 //! | `run` | from main() to two processes |
 //! | `supervisor` | the process CTDB started: owns the pipe, never talks to a store |
 //! | `worker` | the other process: `keeper` talks to the store, `guard` watches the supervisor |
+//! | `entry` | [`main!`], which starts a helper 0.1 ms earlier |
 //! | `wire` | what the two say to each other |
 //! | `cause` | why a helper stops: byte, exit code and line |
 //! | `clock`, `parent`, `pipe`, `stderr`, `sys` | the parts of Linux that all this stands on |
@@ -63,7 +64,7 @@
 //! }
 //!
 //! impl Backend for Directory {
-//!     async fn acquire(&mut self) -> Result<Acquired, Failure> {
+//!     async fn acquire(&mut self, _holder: &Identity) -> Result<Acquired, Failure> {
 //!         match fs::create_dir(&self.path) {
 //!             Ok(()) => {
 //!                 self.ours = true;
@@ -112,6 +113,7 @@
 
 mod cause;
 mod clock;
+mod entry;
 mod options;
 mod parent;
 mod pipe;
@@ -127,5 +129,7 @@ pub mod backend;
 pub mod status;
 pub mod timing;
 
+#[doc(hidden)]
+pub use entry::enter;
 pub use options::{Options, seconds};
 pub use run::{Helper, run};

@@ -14,7 +14,9 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// What is wrong with `text`, for clap to report with the name of the argument.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: u64 = text.parse().map_err(|_| "not a whole number of seconds".to_owned())?;
+    // Digits alone: `parse` would take a plus sign.
+    let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let seconds: u64 = digits.and_then(|text| text.parse().ok()).ok_or("not a whole number of seconds")?;
     if seconds > SECONDS_MAX {
         return Err(format!("more than a day ({SECONDS_MAX} seconds)"));
     }
@@ -90,7 +92,7 @@ mod tests {
     fn seconds_are_whole_and_at_most_a_day() {
         assert_eq!(seconds("5"), Ok(Duration::from_secs(5)));
         assert_eq!(seconds("0"), Ok(Duration::ZERO));
-        for bad in ["", "-1", "1.5", "5s", "86401", "99999999999999999999"] {
+        for bad in ["", "-1", "+5", "1.5", "5s", "86401", "99999999999999999999"] {
             assert!(seconds(bad).is_err(), "{bad}");
         }
         assert!(at_least_a_second("0").is_err());

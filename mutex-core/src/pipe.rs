@@ -34,7 +34,8 @@ impl Pipe {
     pub(crate) fn new() -> io::Result<Self> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let (out, err) = (fstat(io::stdout())?, fstat(io::stderr())?);
-        let is_pipe = out.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFIFO.bits();
+        let kind = SFlag::from_bits_truncate(out.st_mode & SFlag::S_IFMT.bits());
+        let is_pipe = kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK;
         let same = (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino);
         // A parent that leaves the reader's end on our stdin would keep us from ever seeing it closed.
         dup2_stdin(&null)?;

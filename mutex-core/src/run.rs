@@ -1,5 +1,6 @@
 //! From main() to the two processes.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -41,6 +42,18 @@ where
     A: Parser,
     B: Backend,
 {
+    ExitCode::from(run_with(std::env::args_os(), build))
+}
+
+/// The same with arguments, and the exit code as a number.
+pub(crate) fn run_with<A, B>(
+    arguments: impl IntoIterator<Item = OsString>,
+    build: impl FnOnce(A) -> anyhow::Result<Helper<B>>,
+) -> u8
+where
+    A: Parser,
+    B: Backend,
+{
     sys::close_inherited_descriptors();
     sys::share_one_heap();
     let mut command = A::command();
@@ -50,18 +63,18 @@ where
         // Nothing to write the byte with; for CTDB the end without a byte is an error too.
         Err(error) => return fail(&program, &format!("cannot open /dev/null: {error}")),
     };
-    let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|found| A::from_arg_matches(&found));
+    let parsed = command.try_get_matches_from_mut(arguments).and_then(|found| A::from_arg_matches(&found));
     drop(command);
     let helper = match parsed.map_err(Stop::from).and_then(|args| build(args).map_err(Stop::from)) {
         Ok(helper) => helper,
         Err(Stop::Help(text)) => {
             pipe.print(&text);
-            return ExitCode::from(exit_code::RELEASED);
+            return exit_code::RELEASED;
         }
         Err(Stop::Error(line)) => return refuse(&program, &pipe, &line),
     };
     match start(&program, pipe, helper) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err((pipe, error)) => refuse(&program, &pipe, &format!("{error:#}")),
     }
 }
@@ -93,14 +106,14 @@ impl From<anyhow::Error> for Stop {
 }
 
 /// Status `3`, a line, and the exit code.
-fn refuse(program: &str, pipe: &Pipe, line: &str) -> ExitCode {
+fn refuse(program: &str, pipe: &Pipe, line: &str) -> u8 {
     pipe.write(Status::Error);
     fail(program, line)
 }
 
-fn fail(program: &str, line: &str) -> ExitCode {
+fn fail(program: &str, line: &str) -> u8 {
     stderr::say(&format!("{program}: {line}"));
-    ExitCode::from(exit_code::ERROR)
+    exit_code::ERROR
 }
 
 /// Forks the worker and supervises it. The pipe comes back with an error, for the byte.

@@ -10,10 +10,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
 use nix::sys::signalfd::SignalFd;
 use rustix::process::{Pid, Signal, WaitOptions, pidfd_send_signal, waitpid};
 
-use crate::cause::Cause;
+use crate::cause::{self, Cause};
 use crate::clock::{BootTime, Timer};
 use crate::options::Task;
 use crate::pipe::{Pipe, Written};
@@ -24,6 +25,9 @@ use crate::wire::{End, Order, Received, Report};
 
 /// How long the end may take, of the 1 s that P4 allows; the rest is for scheduling.
 const WAIT_FOR_WORKER: Duration = Duration::from_millis(700);
+
+/// From the end of the worker's socket to its exit code, a matter of microseconds.
+const REAP: Duration = Duration::from_millis(100);
 
 /// The worker as the supervisor sees it.
 pub(crate) struct Worker {
@@ -149,7 +153,7 @@ impl Supervisor {
                 (Report::Failed(text), _) => return Some(Cause::Failed(text)),
                 (Report::Answer(text), _) => return Some(Cause::Answered(text)),
                 // A renewal that failed has a deadline of its own, and nothing else can arrive in these phases.
-                (Report::Renewed(_) | Report::Waiting | Report::Retrying(_), _) => {}
+                (Report::Renewed(_) | Report::Waiting | Report::Retrying(_) | Report::Releasing, _) => {}
             }
         }
     }
@@ -176,23 +180,19 @@ impl Supervisor {
             }
         }
         if let Cause::Answered(text) = &cause {
+            // Nothing is held, and whoever reads may be slow: from here on a signal simply ends us.
+            let _ = SigSet::all().thread_unblock();
             self.pipe.print(text);
         }
-        let line = cause.line(&self.object, held);
         if !held {
             // Nobody believes in the lock: `2>&1` may still see the line.
-            self.say(line.as_deref());
+            self.say_why(&cause, held);
         }
         self.pipe.close();
         self.worker.socket.send_order(Order::Release);
-        let ended = self.wait_for_worker();
-        if !ended && (self.timing.ends_with_the_worker() || cause == Cause::Expired) {
-            // Its process is all that holds a file's lock, or it has had its whole lease to renew. Everything else
-            // lingers by itself, to undo what the store may still apply.
-            let _ = pidfd_send_signal(&self.worker.pidfd, Signal::KILL);
-        }
+        self.end_worker();
         if held {
-            self.say(line.as_deref());
+            self.say_why(&cause, held);
         }
         match cause {
             Cause::Contended => self.tell_person("another holds the lock; --status says who"),
@@ -202,22 +202,54 @@ impl Supervisor {
         cause.exit_code(held)
     }
 
-    /// Whether the worker has ended within what is left of the second that stopping may take.
-    fn wait_for_worker(&self) -> bool {
-        let limit = BootTime::now() + WAIT_FOR_WORKER;
+    /// Waits for the worker to end, for what is left of the second that stopping may take, and kills it then where
+    /// that is right.
+    fn end_worker(&self) {
+        if self.worker_ended_within(WAIT_FOR_WORKER) {
+            return;
+        }
+        let mut lives = false;
+        while let Received::Message(report) = self.worker.socket.receive_report() {
+            lives |= report == Report::Releasing;
+        }
+        // A file's lock is held by its process alone, and a worker that did not hear the order is stopped. Every other
+        // lingers by itself, to undo what the store may still apply.
+        if self.timing.ends_with_the_worker() || !lives {
+            let _ = pidfd_send_signal(&self.worker.pidfd, Signal::KILL);
+        }
+    }
+
+    fn worker_ended_within(&self, time: Duration) -> bool {
+        let limit = BootTime::now() + time;
         let mut fds = [PollFd::new(self.worker.pidfd.as_fd(), PollFlags::POLLIN)];
         loop {
             let left = limit.since(BootTime::now());
             let timeout = PollTimeout::try_from(left.as_millis()).unwrap_or(PollTimeout::ZERO);
             match poll(&mut fds, timeout) {
                 Err(nix::errno::Errno::EINTR) if !left.is_zero() => {}
-                Ok(ready) if ready > 0 => {
-                    // Our child: without this it would stay a zombie for as long as we log.
-                    let _ = waitpid(Some(self.worker.pid), WaitOptions::NOHANG);
-                    return true;
-                }
-                _ => return false,
+                outcome => return outcome.is_ok_and(|ready| ready > 0),
             }
+        }
+    }
+
+    /// The line for the log, if there is one.
+    fn say_why(&self, cause: &Cause, held: bool) {
+        let line = match cause {
+            Cause::WorkerGone => Some(cause::worker_gone(&self.object, held, &self.how_the_worker_ended())),
+            _ => cause.line(&self.object, held),
+        };
+        self.say(line.as_deref());
+    }
+
+    fn how_the_worker_ended(&self) -> String {
+        self.worker_ended_within(REAP);
+        match waitpid(Some(self.worker.pid), WaitOptions::NOHANG) {
+            Ok(Some((_, status))) => match (status.terminating_signal(), status.exit_status()) {
+                (Some(signal), _) => format!("was ended by signal {signal}"),
+                (_, Some(code)) => format!("exited with code {code}"),
+                _ => "ended".to_owned(),
+            },
+            _ => "ended".to_owned(),
         }
     }
 

@@ -1,11 +1,43 @@
 //! The system calls that no crate of ours wraps safely. Nothing else in the core is `unsafe`.
 
+use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
+
 use nix::libc;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, Pid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::clock::Timer;
+
+/// The arguments of C's `main`.
+pub(crate) fn arguments(count: c_int, words: *const *const c_char) -> Vec<OsString> {
+    (0..usize::try_from(count).unwrap_or(0))
+        // SAFETY: the C library calls main() with `count` pointers to strings that last as long as the process.
+        .map(|index| OsStr::from_bytes(unsafe { CStr::from_ptr(*words.add(index)) }.to_bytes()).to_owned())
+        .collect()
+}
+
+/// Opens /dev/null for each of the standard descriptors that is closed: the first file of ours would get its number,
+/// and with it what is written to it.
+pub(crate) fn open_standard_descriptors() {
+    for number in 0..3 {
+        // SAFETY: asks for a descriptor's flags, and opens a file under the lowest free number, which is this one;
+        // it belongs to nobody else, and is closed by nobody.
+        unsafe {
+            if libc::fcntl(number, libc::F_GETFD) == -1 {
+                libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
+            }
+        }
+    }
+}
+
+/// Lets a write without a reader fail instead of ending the process.
+pub(crate) fn ignore_sigpipe() {
+    // SAFETY: to ignore a signal runs no code of ours.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
+}
 
 /// Closes every descriptor after stderr: those of a careless parent, among them perhaps a copy of either end of
 /// CTDB's pipe, which would hide its end from CTDB or from us.
@@ -41,6 +73,21 @@ pub(crate) fn fork() -> nix::Result<Option<Pid>> {
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit() takes no memory of ours and does not return.
     unsafe { libc::_exit(code) }
+}
+
+/// Has the kernel kill this process when its parent, which is to be `parent`, ends. An error where it has already.
+///
+/// The kernel counts the end of the thread that forked us, and the supervisor has only one.
+pub(crate) fn die_with_parent(parent: u32) -> nix::Result<()> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    // Before the call there was nobody to tell.
+    if nix::unistd::getppid().as_raw().unsigned_abs() == parent { Ok(()) } else { Err(nix::errno::Errno::ESRCH) }
+}
+
+/// Takes that back.
+pub(crate) fn outlive_parent() {
+    // Fails for no signal that exists, and 0 is none.
+    let _ = nix::sys::prctl::set_pdeathsig(None);
 }
 
 /// Lets tokio wait for a timer.

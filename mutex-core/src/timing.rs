@@ -104,9 +104,13 @@ impl Timing {
         }
     }
 
-    /// By when a supervisor that was told that the lock is ours must have told CTDB.
+    /// By when a supervisor that was told at `answered` that the lock is ours must have told CTDB.
     pub(crate) fn acknowledge_by(&self, answered: BootTime, deadline: Option<BootTime>) -> BootTime {
-        self.kill_supervisor_at(deadline.unwrap_or(answered + self.call))
+        self.kill_supervisor_at(match (self.kind, deadline) {
+            (Kind::Lease { .. }, Some(deadline)) => deadline,
+            // Not with the next proof, which may be hours away.
+            _ => answered + self.call - self.margin,
+        })
     }
 
     /// When the worker kills a supervisor that has not closed the pipe at `deadline`.
@@ -179,10 +183,12 @@ impl fmt::Display for TimingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LeaseTooShort { lease, needed } => {
-                write!(f, "a lease of {lease:?} is too short: renewal, second try and margin need {needed:?}")
+                let (lease, needed) = (lease.as_secs_f64(), needed.as_secs_f64());
+                write!(f, "a lease of {lease} s is too short: renewal, second try and margin need {needed} s")
             }
             Self::PingTimeoutTooShort { ping_timeout, minimum } => {
-                write!(f, "a ping timeout of {ping_timeout:?} is too short: the shortest is {minimum:?}")
+                let (ping_timeout, minimum) = (ping_timeout.as_secs_f64(), minimum.as_secs_f64());
+                write!(f, "a ping timeout of {ping_timeout} s is too short: the shortest is {minimum} s")
             }
         }
     }
@@ -203,7 +209,7 @@ mod tests {
     #[test]
     fn a_lease_without_room_for_a_second_try_is_refused_with_both_values() {
         let refused = Timing::lease(Duration::from_secs(2), RADOS_CLOCK_ERROR).unwrap_err().to_string();
-        assert!(refused.contains("2s") && refused.contains("2.1s"), "{refused}");
+        assert!(refused.contains("of 2 s") && refused.contains("need 2.1 s"), "{refused}");
         assert!(Timing::lease(Duration::from_secs(3), RADOS_CLOCK_ERROR).is_ok());
         assert!(Timing::lease(Duration::from_secs(2), Duration::ZERO).is_ok());
         assert!(Timing::lease(Duration::ZERO, Duration::ZERO).is_err());

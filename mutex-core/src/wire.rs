@@ -35,6 +35,8 @@ pub(crate) enum Report {
     Failed(String),
     /// The answer to `--status` or `--health`.
     Answer(String),
+    /// The order to release has been read: the worker lives, and ends by itself.
+    Releasing,
 }
 
 /// What the supervisor asks for.
@@ -83,6 +85,7 @@ impl End {
             Report::Lost(text) => (b'L', text_bytes(text)),
             Report::Failed(text) => (b'F', text_bytes(text)),
             Report::Answer(text) => (b'A', text_bytes(text)),
+            Report::Releasing => (b'x', Vec::new()),
         };
         let mut message = vec![tag];
         message.extend(payload);
@@ -109,6 +112,7 @@ impl End {
                 b'L' => Report::Lost(text()),
                 b'F' => Report::Failed(text()),
                 b'A' => Report::Answer(text()),
+                b'x' => Report::Releasing,
                 _ => return None,
             })
         })
@@ -179,6 +183,7 @@ mod tests {
             Report::Lost("removed".into()),
             Report::Failed("no such directory".into()),
             Report::Answer("{}".into()),
+            Report::Releasing,
         ];
         for report in &reports {
             a.send_report(report);

@@ -10,7 +10,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 use super::watch::Watch;
 use crate::clock::BootTime;
 use crate::sys;
-use crate::wire::{End, Order, Received};
+use crate::wire::{End, Order, Received, Report};
 
 /// How long a living supervisor may take to close the pipe when its parent is gone.
 const CLOSE_AFTER_PARENT: Duration = Duration::from_secs(1);
@@ -68,6 +68,7 @@ impl Guard {
             [_, true, ..] => {
                 // Stopped or hung, and the lock is about to go: its death closes the pipe.
                 self.kill_supervisor();
+                self.watch.fired();
                 phase
             }
             [.., parent] if *parent => Phase::Orphaned(BootTime::now() + CLOSE_AFTER_PARENT),
@@ -82,6 +83,7 @@ impl Guard {
                 Received::Empty => return phase,
                 // The death of a supervisor closes the pipe as well as its word that it has.
                 Received::Message(Order::Release) | Received::Closed => {
+                    self.socket.send_report(&Report::Releasing);
                     self.watch.released();
                     return Phase::Releasing(BootTime::now() + self.linger);
                 }

@@ -85,14 +85,24 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
         let wait_until = self.clock.now() + wait;
         let mut looked_once = false;
         loop {
+            self.identity.since = SystemTime::now();
             let sent = self.clock.now();
-            match bounded(&self.clock, &mut self.orders, sent + self.timing.call(), self.backend.acquire()).await {
-                Call::Answered(Ok(Acquired::Held(granted))) => {
-                    if let Some(held) = self.taken(sent, granted) {
-                        return Some(held);
+            let call = self.backend.acquire(&self.identity);
+            match bounded(&self.clock, &mut self.orders, sent + self.timing.call(), call).await {
+                Call::Answered(Ok(Acquired::Held(granted))) => match self.timing.granted(granted) {
+                    Ok(timing) => {
+                        self.timing = timing;
+                        if let Some(held) = self.taken(sent) {
+                            return Some(held);
+                        }
+                        self.undo().await?;
+                        self.pause(timing.retry()).await?;
                     }
-                    self.undo().await?;
-                }
+                    Err(error) => {
+                        (self.report)(Report::Failed(format!("cannot hold {}: {error}", self.object)));
+                        return self.undo().await.and(None);
+                    }
+                },
                 Call::Answered(Ok(Acquired::Contended)) if !looked_once => {
                     looked_once = true;
                     self.pause(SECOND_LOOK).await?;
@@ -128,23 +138,15 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
     }
 
     /// Ours, with time left? Then says so.
-    fn taken(&mut self, sent: BootTime, granted: Option<Duration>) -> Option<Held> {
+    fn taken(&mut self, sent: BootTime) -> Option<Held> {
         let answered = self.clock.now();
-        self.timing = match self.timing.granted(granted) {
-            Ok(timing) => timing,
-            Err(error) => {
-                (self.report)(Report::Retrying(format!("cannot hold {}: {error}", self.object)));
-                return None;
-            }
-        };
         let until = self.timing.deadline(sent, answered);
         if until.is_some_and(|until| answered >= until) {
-            let text = format!("cannot lock {}: the answer took longer than the lease", self.object);
+            let text = format!("cannot lock {}: the answer took longer than the lease; see its store", self.object);
             (self.report)(Report::Retrying(text));
             return None;
         }
         (self.report)(Report::Held(until));
-        self.identity.since = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         Some(Held { sent, until })
     }
 

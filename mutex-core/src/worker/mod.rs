@@ -14,6 +14,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
+use std::time::{Duration, SystemTime};
 
 use crate::backend::{Backend, Identity};
 use crate::clock::SystemClock;
@@ -29,12 +30,17 @@ use watch::Watch;
 /// The guard calls `poll` and little else.
 const GUARD_STACK_BYTES: usize = 64 * 1024;
 
+/// Runs a future up to its first wait.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
 /// What the worker inherits.
 pub(crate) struct Worker {
     pub(crate) task: Task,
     pub(crate) object: String,
     pub(crate) timing: Timing,
-    pub(crate) wait: std::time::Duration,
+    pub(crate) wait: Duration,
     pub(crate) supervisor_pid: u32,
     pub(crate) supervisor: OwnedFd,
     pub(crate) parent: Option<OwnedFd>,
@@ -44,26 +50,23 @@ pub(crate) struct Worker {
 impl Worker {
     /// Does its task and ends the process: nothing of the supervisor's half of main() may run here.
     pub(crate) fn run(self, backend: impl Backend) -> ! {
-        let socket = Arc::new(self.socket);
-        let started = Watch::new().and_then(|watch| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        if self.timing.ends_with_the_worker() && sys::die_with_parent(self.supervisor_pid).is_err() {
+            // The supervisor is gone: nothing was tried.
+            sys::exit_now(0);
+        }
+        let reports = Arc::new(self.socket);
+        let started = Watch::new().and_then(|(watch, receiver)| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let clock = runtime.block_on(async { SystemClock::new() })?;
-            Ok((watch, runtime, clock))
+            Ok((Arc::new(watch), receiver, runtime, clock))
         });
-        let ((watch, orders), runtime, clock) = match started {
+        let (watch, orders, runtime, clock) = match started {
             Ok(started) => started,
             Err(error) => {
-                socket.send_report(&Report::Failed(format!("cannot start a worker for {}: {error}", self.object)));
+                let text = format!("cannot start a worker for {}: {error}; see the limits of processes", self.object);
+                reports.send_report(&Report::Failed(text));
                 sys::exit_now(1)
             }
-        };
-        let watch = Arc::new(watch);
-        let guard = Guard {
-            socket: Arc::clone(&socket),
-            supervisor: self.supervisor,
-            parent: self.parent,
-            watch: Arc::clone(&watch),
-            linger: self.timing.linger(),
         };
         let keeper = Keeper {
             backend,
@@ -75,33 +78,43 @@ impl Worker {
                 host: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
                 pid: self.supervisor_pid,
                 worker_pid: std::process::id(),
-                since: String::new(),
+                since: SystemTime::now(),
             },
             report: |report: Report| {
                 // The watch first: the supervisor must be killable from the moment it may believe.
                 watch.note(&report, &self.timing);
-                socket.send_report(&report);
+                reports.send_report(&report);
             },
+        };
+        let start_guard = || {
+            // A question leaves nothing to undo.
+            let linger = if self.task == Task::Hold { self.timing.linger() } else { Duration::ZERO };
+            let (socket, watch) = (Arc::clone(&reports), Arc::clone(&watch));
+            let guard = Guard { socket, supervisor: self.supervisor, parent: self.parent, watch, linger };
+            let thread = thread::Builder::new().name("guard".into()).stack_size(GUARD_STACK_BYTES);
+            if let Err(error) = thread.spawn(move || guard.run()) {
+                // Nothing is held unguarded: for the supervisor a lock that was taken is lost.
+                reports.send_report(&Report::Lost(format!("cannot start a thread ({error}); see the limit of tasks")));
+                sys::exit_now(1);
+            }
         };
         runtime.block_on(async {
             let mut keeping = pin!(keeper.run(self.task, self.wait));
-            // The guard starts when the keeper first waits, which spares a store that answers at once the time of
-            // starting a thread. A store that hangs the keeper before leaves nothing to guard: no lock is held, and
-            // the supervisor ends the try.
-            if poll_once(keeping.as_mut()).await.is_pending() {
-                let started = thread::Builder::new().name("guard".into()).stack_size(GUARD_STACK_BYTES);
-                if started.spawn(move || guard.run()).is_err() {
-                    // Unguarded nothing is held: the supervisor sees the worker end, and closes the pipe.
-                    sys::exit_now(1);
+            if self.timing.ends_with_the_worker() {
+                // The guard starts when the keeper first waits: a store that answers at once is answered for 0.1 ms
+                // earlier, and the second look at a contended lock costs nothing. Until then the kernel does what the
+                // guard would, also where the store hangs the keeper: it kills the worker with the supervisor.
+                if poll_once(keeping.as_mut()).await.is_ready() {
+                    return;
                 }
-                keeping.await;
+                start_guard();
+                sys::outlive_parent();
+            } else {
+                start_guard();
             }
+            keeping.await;
         });
+        // Not by returning: to drop the runtime would wait for a backend's blocking calls, which may never end.
         sys::exit_now(0)
     }
-}
-
-/// Runs a future up to its first wait.
-async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }

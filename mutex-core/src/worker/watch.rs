@@ -75,9 +75,14 @@ impl Watch {
         self.orders.send_modify(|orders| orders.byte_written = true);
     }
 
+    /// The supervisor was killed: its end comes through the socket.
+    pub(super) fn fired(&self) {
+        self.change(|state| *state = State::default());
+    }
+
     /// The supervisor has closed the pipe, or is gone.
     pub(super) fn released(&self) {
-        self.change(|state| *state = State::default());
+        self.fired();
         self.orders.send_modify(|orders| orders.release = true);
     }
 

@@ -76,7 +76,7 @@ async fn answer<T>(after: Duration, answer: Option<T>) -> T {
 }
 
 impl Backend for Script {
-    async fn acquire(&mut self) -> Result<Acquired, Failure> {
+    async fn acquire(&mut self, _: &Identity) -> Result<Acquired, Failure> {
         let Step::Acquire(after, said) = self.next("acquire") else { panic!("acquire was not planned now") };
         answer(after, said).await
     }
@@ -131,7 +131,7 @@ async fn replay(timing: Timing, wait: Duration, steps: Vec<Step>, orders: &[(u64
         orders: receiver,
         object: "/lock".to_owned(),
         timing,
-        identity: Identity { host: "here".into(), pid: 1, worker_pid: 2, since: String::new() },
+        identity: Identity { host: "here".into(), pid: 1, worker_pid: 2, since: SystemTime::UNIX_EPOCH },
         report: move |report: Report| {
             let until = |at: Option<BootTime>| at.map_or(0, |at| at.since(PausedClock::BOOT).as_millis());
             reports.add(match report {

@@ -16,7 +16,7 @@ use rustix::fs::{Advice, fadvise};
 use serde_json::{Map, Value, json};
 
 use crate::holder_line;
-use crate::lock::{LockType, Owner, Taken, errno};
+use crate::lock::{LockType, Owner, Sight, Taken, errno};
 use crate::mount::Mount;
 use crate::place::{FileId, Found, Place, failure, identity};
 
@@ -37,8 +37,8 @@ struct Held {
     /// The one descriptor: to close any other of this file would drop a POSIX lock.
     file: Arc<File>,
     id: FileId,
-    /// What this file system answers when asked for our own lock; `None` where it does not show it.
-    shown: Option<Owner>,
+    /// What this file system showed of our lock when it was taken; `None` where it shows nothing.
+    sight: Option<Sight>,
 }
 
 impl FileLock {
@@ -56,13 +56,10 @@ impl FileLock {
         // Reads from the file system, not from this machine's memory.
         fadvise(&*held.file, 0, None, Advice::DontNeed)?;
         held.file.read_at(&mut [0], 0)?;
-        match (held.shown, self.lock_type.own(&held.file).transpose()?) {
-            (Some(shown), Some(owner)) if owner != shown => Ok(Renewed::Lost(match owner {
-                Owner::Nobody => "the file system has dropped the lock".into(),
-                Owner::Process(_) => "the file system has given the lock to another".into(),
-            })),
-            _ => Ok(Renewed::Kept(None)),
+        if held.sight.is_some() && self.lock_type.sight(&held.file)? != held.sight {
+            return Ok(Renewed::Lost("the file system has dropped the lock, or given it to another".into()));
         }
+        Ok(Renewed::Kept(None))
     }
 
     fn holder_of(&self, file: &File, id: FileId, mount: &Mount) -> io::Result<(HolderState, Map<String, Value>)> {
@@ -87,8 +84,10 @@ impl FileLock {
 }
 
 impl Backend for FileLock {
-    async fn acquire(&mut self) -> Result<Acquired, Failure> {
+    async fn acquire(&mut self, _holder: &Identity) -> Result<Acquired, Failure> {
         let file = self.place.open_to_lock()?;
+        let look = |error| failure("look at", error, "see its file system");
+        let id = identity(&file).map_err(look)?;
         match self.lock_type.take(&file) {
             Ok(Taken::Ours) => {}
             Ok(Taken::Contended) => return Ok(Acquired::Contended),
@@ -96,17 +95,14 @@ impl Backend for FileLock {
                 return Err(failure("lock", error, "its file system must support locks (see --lock-type)"));
             }
         }
-        let look = |error| failure("look at", error, "see its file system");
-        let id = identity(&file).map_err(look)?;
+        // Ours from here on: an error below leads to `release`.
+        let held = self.held.insert(Held { file: Arc::new(file), id, sight: None });
         // Between open and lock another may have replaced it: then the lock is on a file that nobody else will lock.
         if !matches!(self.place.look().map_err(look)?, Found::Regular(found) if found == id) {
             return Err(Failure::transient("lock", "it was replaced meanwhile", "see who removes the lock file"));
         }
-        let shown = match self.lock_type.own(&file) {
-            Some(Ok(owner @ Owner::Process(_))) => Some(owner),
-            _ => None,
-        };
-        self.held = Some(Held { file: Arc::new(file), id, shown });
+        // A file system that cannot be asked is proved by its answers to everything else.
+        held.sight = self.lock_type.sight(&held.file).unwrap_or(None);
         Ok(Acquired::Held(None))
     }
 
@@ -141,12 +137,12 @@ impl Backend for FileLock {
     }
 
     async fn holder(&mut self) -> Result<HolderReport, Failure> {
-        let mount = self.place.mount()?;
+        let (file, mount) = self.place.open_to_look()?;
         let mut store = Map::from_iter([
             ("file_system".to_owned(), mount.kind.clone().into()),
             ("mount_point".to_owned(), mount.point.clone().into()),
         ]);
-        let Some(file) = self.place.open_to_look()? else {
+        let Some(file) = file else {
             return Ok(HolderReport { state: HolderState::Free, holder: Map::new(), store });
         };
         let id = identity(&file).map_err(|error| failure("look at", error, "see its file system"))?;
@@ -159,9 +155,8 @@ impl Backend for FileLock {
     }
 
     async fn health(&mut self) -> Result<String, Failure> {
-        let mount = self.place.mount()?;
+        let (file, mount) = self.place.open_to_look()?;
         let ask = |error| failure("use", error, "see its file system");
-        let file = self.place.open_to_look()?;
         if let Some(file) = &file {
             fadvise(file, 0, None, Advice::DontNeed).map_err(|error| ask(error.into()))?;
             file.read_at(&mut [0], 0).map_err(ask)?;

@@ -17,7 +17,8 @@ const KEYS: [&str; 4] = ["host", "pid", "worker_pid", "since"];
 
 /// Writes the line over whatever stands in the file.
 pub(crate) fn write(file: &File, holder: &Identity) -> io::Result<()> {
-    let Identity { host, pid, worker_pid, since } = holder;
+    let Identity { host, pid, worker_pid, .. } = holder;
+    let since = holder.since_rfc3339();
     let line = format!("{}\n", json!({ "host": host, "pid": pid, "worker_pid": worker_pid, "since": since }));
     file.write_all_at(line.as_bytes(), 0)?;
     file.set_len(line.len() as u64)?;

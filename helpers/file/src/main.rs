@@ -8,6 +8,8 @@
 //! | `mount` | which file system a directory is on |
 //! | `holder_line` | who holds the lock, as one JSON line in the file |
 
+#![cfg_attr(not(test), no_main)]
+
 mod backend;
 mod holder_line;
 mod lock;
@@ -15,9 +17,9 @@ mod mount;
 mod place;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use mutex_core::timing::Timing;
 use mutex_core::{Helper, Options, seconds};
 
@@ -43,25 +45,24 @@ struct Args {
     #[arg(value_name = "PING-TIMEOUT-SECONDS", default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     ping_timeout_seconds: Duration,
 
-    /// posix: byte 0, as Samba's helper; ofd: the same by open file description; flock: where only that is cluster-wide
+    /// posix: byte 0, as Samba's helper; ofd: the same by open file description (not on FUSE: a killed holder's lock may
+    /// stay); flock: where only that is cluster-wide (a file system that drops it in silence is not noticed)
     #[arg(long, value_name = "TYPE", value_enum, default_value_t = lock::LockType::Posix)]
     lock_type: lock::LockType,
 
     /// Refuse a FILE that is not on such a file system: ceph, fuse.glusterfs, … as in /proc/mounts
-    #[arg(long, value_name = "TYPE", value_delimiter = ',')]
+    #[arg(long, value_name = "TYPE", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     require_fs: Vec<String>,
 
     #[command(flatten)]
     options: Options,
 }
 
-fn main() -> ExitCode {
-    mutex_core::run(|args: Args| {
-        Ok(Helper {
-            options: args.options,
-            object: args.file.display().to_string(),
-            timing: Timing::proof(args.recheck_seconds, args.ping_timeout_seconds)?,
-            backend: backend::FileLock::new(args.file, args.lock_type, args.require_fs),
-        })
+mutex_core::main!(|args: Args| {
+    Ok(Helper {
+        options: args.options,
+        object: args.file.display().to_string(),
+        timing: Timing::proof(args.recheck_seconds, args.ping_timeout_seconds)?,
+        backend: backend::FileLock::new(args.file, args.lock_type, args.require_fs),
     })
-}
+});

@@ -1,4 +1,4 @@
-//! Which file system a directory is on, as `/proc/mounts` names it.
+//! Which file system a file or directory is on, as `/proc/mounts` names it.
 
 use std::fs;
 use std::io;
@@ -13,11 +13,11 @@ pub(crate) struct Mount {
     pub(crate) point: String,
 }
 
-/// The mount that an open directory is on.
+/// The mount that an open file or directory is on.
 ///
 /// By the mount's number, not the device's: a btrfs subvolume has a device number that no mount shows.
-pub(crate) fn of(directory: impl AsFd) -> io::Result<Mount> {
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", directory.as_fd().as_raw_fd()))?;
+pub(crate) fn of(place: impl AsFd) -> io::Result<Mount> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", place.as_fd().as_raw_fd()))?;
     let number = info.lines().find_map(|line| line.strip_prefix("mnt_id:")).map(str::trim);
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     number

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -39,37 +39,46 @@ impl Place {
         Self { path, required }
     }
 
-    /// The open directory of the file.
+    /// The open directory of the file, which is on a file system of a required kind.
     fn directory(&self) -> Result<OwnedFd, Failure> {
-        let parent = match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        if self.path.file_name().is_none() || self.path.as_os_str().as_bytes().ends_with(b"/") {
+        let path = self.path.as_os_str().as_bytes();
+        if !self.path.is_absolute() {
+            return Err(Failure::permanent(
+                "lock",
+                "its path does not begin with /",
+                "ctdbd has a directory of its own",
+            ));
+        }
+        // `Path` overlooks a dot at the end.
+        if matches!(path.rsplit(|&byte| byte == b'/').next(), None | Some(b"" | b"." | b"..")) {
             return Err(Failure::permanent("lock", "it is a directory", "name a file"));
         }
+        let parent = self.path.parent().unwrap_or(Path::new("/"));
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(CWD, parent, flags, Mode::empty()).map_err(|error| {
+        let directory = openat(CWD, parent, flags, Mode::empty()).map_err(|error| {
             let remedy = format!("{} must be a directory, with its file system mounted", parent.display());
             failure("open", error.into(), &remedy)
-        })
+        })?;
+        self.check_mount(&directory)?;
+        Ok(directory)
     }
 
-    /// The file system that the file is on, or would be.
-    pub(crate) fn mount(&self) -> Result<Mount, Failure> {
-        mount_of(&self.directory()?)
+    /// Refuses what is on another kind of file system than required.
+    fn check_mount(&self, place: impl AsFd) -> Result<(), Failure> {
+        if self.required.is_empty() {
+            return Ok(());
+        }
+        let Mount { kind, point } = mount_of(place)?;
+        if self.required.contains(&kind) {
+            return Ok(());
+        }
+        let cause = format!("it is on {kind} ({point}), not on {}", self.required.join(" or "));
+        Err(Failure::permanent("lock", cause, "mount the cluster file system first"))
     }
 
     /// Opens the file for locking, making it where it is missing, once its place is as it has to be.
     pub(crate) fn open_to_lock(&self) -> Result<File, Failure> {
         let directory = self.directory()?;
-        if !self.required.is_empty() {
-            let Mount { kind, point } = mount_of(&directory)?;
-            if !self.required.contains(&kind) {
-                let cause = format!("it is on {kind} ({point}), not on {}", self.required.join(" or "));
-                return Err(Failure::permanent("lock", cause, "mount the cluster file system first"));
-            }
-        }
         let mode = fstat(&directory).map_err(|error| failure("look at", error.into(), "see its directory"))?.st_mode;
         if mode & 0o1002 == 0o002 {
             let cause = "everybody may write to its directory, and replace it";
@@ -89,20 +98,28 @@ impl Place {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(not_regular());
         }
+        // A file can be a mount point of its own.
+        self.check_mount(&file)?;
         Ok(File::from(file))
     }
 
-    /// Opens the file for a look. `None` where there is none; every other kind of file is refused.
-    pub(crate) fn open_to_look(&self) -> Result<Option<File>, Failure> {
+    /// Opens the file for a look, with its mount, or that of its directory where there is no file. Every other kind
+    /// of file is refused.
+    pub(crate) fn open_to_look(&self) -> Result<(Option<File>, Mount), Failure> {
+        let directory = self.directory()?;
         match self.look().map_err(|error| failure("look at", error, "see its directory"))? {
-            Found::Nothing => return Ok(None),
+            Found::Nothing => return Ok((None, mount_of(&directory)?)),
             Found::Other => return Err(not_regular()),
             Found::Regular(_) => {}
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         match openat(CWD, &self.path, flags, Mode::empty()) {
-            Ok(file) => Ok(Some(File::from(file))),
-            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Ok(file) => {
+                self.check_mount(&file)?;
+                let mount = mount_of(&file)?;
+                Ok((Some(File::from(file)), mount))
+            }
+            Err(rustix::io::Errno::NOENT) => Ok((None, mount_of(&directory)?)),
             Err(error) => Err(failure("open", error.into(), "the helper needs to read it")),
         }
     }
@@ -127,8 +144,8 @@ pub(crate) fn identity(file: &File) -> io::Result<FileId> {
     Ok(FileId { device: (stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino })
 }
 
-fn mount_of(directory: &OwnedFd) -> Result<Mount, Failure> {
-    mount::of(directory).map_err(|error| failure("find the file system of", error, "see /proc/self/mountinfo"))
+fn mount_of(place: impl AsFd) -> Result<Mount, Failure> {
+    mount::of(place).map_err(|error| Failure::permanent("find the file system of", error, "is /proc mounted?"))
 }
 
 fn not_regular() -> Failure {

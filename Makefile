@@ -1,0 +1,38 @@
+# The README's commands. Everything else is cargo.
+.POSIX:
+.PHONY: help demo test test-all bench mutations tidy deps
+
+help:
+	@echo "make demo       build, then show a lock taken, refused and handed over (15 s)"
+	@echo "make test       install what the tests need, then run them all"
+	@echo "make test-all   the same, with what is too long for CI, and the mutations"
+	@echo "make mutations  break each promise by a patch, and expect its test to fail"
+	@echo "make bench      against the distribution's helpers: time and memory, as ratios"
+	@echo "make tidy       formatting, lints, documentation"
+
+demo:
+	cargo build --quiet
+	./demo.sh target/debug
+
+deps:
+	./tests/install-deps
+
+test: deps
+	./tests/run
+
+test-all: deps
+	SLOW=1 ./tests/run
+	./tests/mutate
+
+mutations: deps
+	./tests/mutate
+
+bench: deps
+	# The helper alone: with the tests it would get the features that only they ask for.
+	cargo build --quiet --release
+	cargo run --quiet --release -p mutex-tests --bin bench
+
+tidy:
+	cargo fmt --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items

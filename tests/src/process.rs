@@ -1,0 +1,136 @@
+//! A helper as CTDB runs it: `execv` of an absolute path, standard output on a pipe, a parent that can be killed.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`programs`] | where the programs are |
+//! | [`pipe`] | the pipe as CTDB reads it |
+//! | [`launch`] | how a helper is started |
+//! | [`helper`] | a helper that runs |
+//! | this one | any process, held by its pidfd |
+
+pub mod helper;
+pub mod launch;
+pub mod pipe;
+pub mod programs;
+
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::wait::wait_for;
+
+/// A process, held by its pidfd: a signal can never reach another process that got the number later.
+pub struct Process {
+    pid: i32,
+    fd: OwnedFd,
+}
+
+impl Process {
+    /// The running (or not yet reaped) process with this number.
+    pub fn open(pid: i32) -> anyhow::Result<Self> {
+        let raw = Pid::from_raw(pid).with_context(|| format!("{pid} is no process number"))?;
+        let fd = pidfd_open(raw, PidfdFlags::empty()).with_context(|| format!("pidfd_open of process {pid}"))?;
+        Ok(Self { pid, fd })
+    }
+
+    /// Its number, for messages and for /proc.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        pidfd_send_signal(&self.fd, signal).with_context(|| format!("{signal:?} to process {}", self.pid))
+    }
+
+    /// Stops it as soon as it waits for something, and waits until it has stopped. Not in the middle of its work, where
+    /// a stop right after the byte would come before the supervisor has told the worker so: another case.
+    pub fn stop(&self) -> anyhow::Result<()> {
+        let what = format!("process {} to wait for something", self.pid);
+        wait_for(&what, Duration::from_secs(2), || (self.state() == Some('S')).then_some(()))?;
+        self.signal(Signal::STOP)?;
+        let what = format!("process {} to be stopped", self.pid);
+        wait_for(&what, Duration::from_secs(2), || (self.state() == Some('T')).then_some(()))?;
+        Ok(())
+    }
+
+    /// Lets a stopped process go on.
+    pub fn go_on(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Whether every thread of it has ended. A process whose main thread has ended while another one waits in a hung
+    /// file system is not gone: that thread keeps the descriptors open.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        is_readable(self.fd.as_fd())
+    }
+
+    /// Waits until it is gone, and says how long that took.
+    pub fn wait_gone(&self, limit: Duration) -> anyhow::Result<Duration> {
+        let what = format!("process {} to be gone", self.pid);
+        let (_, took) = wait_for(&what, limit, || self.is_gone().then_some(()))?;
+        Ok(took)
+    }
+
+    /// The numbers of its children.
+    #[must_use]
+    pub fn children(&self) -> Vec<i32> {
+        // A process that is gone has none.
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.pid)) else { return Vec::new() };
+        threads
+            .flatten()
+            .flat_map(|thread| {
+                let list = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+                list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// Waits for its first child.
+    pub fn child(&self, limit: Duration) -> anyhow::Result<Self> {
+        let what = format!("a child of process {}", self.pid);
+        let (child, _) = wait_for(&what, limit, || self.children().first().and_then(|&pid| Self::open(pid).ok()))?;
+        Ok(child)
+    }
+
+    /// The state letter of proc(5); `None` when the process is gone.
+    fn state(&self) -> Option<char> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        // The name in front may hold anything, brackets too.
+        stat.rsplit_once(") ")?.1.chars().next()
+    }
+
+    /// Ends it, stopped or not; nothing if it is gone already.
+    pub(crate) fn end(&self) {
+        // Failure means that it is gone.
+        let _ = self.signal(Signal::KILL);
+    }
+}
+
+/// Whether a read would not block now.
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    waits_readable(fd, Duration::ZERO).unwrap_or(false)
+}
+
+/// Waits until a read would not block; `false` when `limit` passed first.
+pub(crate) fn waits_readable(fd: BorrowedFd<'_>, limit: Duration) -> anyhow::Result<bool> {
+    let deadline = std::time::Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        // Rounded up, so that the last millisecond is not spent in a busy loop.
+        let timeout = PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX);
+        let mut waited = [PollFd::new(fd, PollFlags::POLLIN)];
+        match poll(&mut waited, timeout) {
+            Ok(0) if left.is_zero() => return Ok(false),
+            Ok(0) | Err(nix::Error::EINTR) => {}
+            Ok(_) => return Ok(true),
+            Err(error) => return Err(error).context("poll"),
+        }
+    }
+}

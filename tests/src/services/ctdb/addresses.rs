@@ -1,0 +1,47 @@
+//! Loopback addresses for one cluster.
+//!
+//! CTDB's port is the same on every node (4379), so a cluster needs addresses of its own: a block `127.x.y.1` to `.n`.
+
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+
+use anyhow::Context;
+
+/// The port that every ctdbd listens on.
+const CTDB_PORT: u16 = 4379;
+
+/// Blocks looked at before giving up.
+const ATTEMPTS: u32 = 200;
+
+/// The addresses of one cluster, nobody else's while this value lives.
+pub(super) struct Block {
+    addresses: Vec<Ipv4Addr>,
+    /// CTDB uses TCP alone: the UDP port with its number is free to stand for "this block is taken", and the kernel frees
+    /// it however this process ends.
+    _claim: UdpSocket,
+}
+
+impl Block {
+    /// Finds a free block.
+    pub(super) fn reserve(size: usize) -> anyhow::Result<Self> {
+        // Clusters of two processes rarely look at the same block first.
+        let first = std::process::id().wrapping_mul(251);
+        (0..ATTEMPTS)
+            .find_map(|attempt| Self::claim(first.wrapping_add(attempt), size))
+            .with_context(|| format!("no free block of loopback addresses for port {CTDB_PORT} in {ATTEMPTS} tries"))
+    }
+
+    pub(super) fn all(&self) -> &[Ipv4Addr] {
+        &self.addresses
+    }
+
+    fn claim(seed: u32, size: usize) -> Option<Self> {
+        // 127.0.y.z is where people put things by hand.
+        let [_, _, high, low] = seed.to_be_bytes();
+        let addresses: Vec<_> =
+            (1..=u8::try_from(size).ok()?).map(|last| Ipv4Addr::new(127, high.max(1), low, last)).collect();
+        let claim = UdpSocket::bind(SocketAddrV4::new(*addresses.first()?, CTDB_PORT)).ok()?;
+        // A ctdbd that somebody else left behind.
+        let all_free = addresses.iter().all(|&address| TcpListener::bind((address, CTDB_PORT)).is_ok());
+        all_free.then_some(Self { addresses, _claim: claim })
+    }
+}

@@ -1,0 +1,51 @@
+//! Ends a cluster whose test was killed before it could: ctdbd leaves its parent's process group, session and terminal.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context;
+
+/// Waits for the end of its standard input, which comes however the test ends. Then every process of a node is killed,
+/// again until there is none (one may just have been started), and the directory goes.
+const SCRIPT: &str = r#"
+trap '' HUP INT TERM
+cat >/dev/null
+# grep calls it a failure when one of all processes ends meanwhile: what it found counts, not its status.
+while left=$(grep -lszF "CTDB_BASE=$0/" /proc/[0-9]*/environ); [ -n "$left" ]; do
+    for environ in $left; do
+        pid=${environ#/proc/}
+        kill -KILL "${pid%/environ}" 2>/dev/null
+    done
+done
+rm -rf "$0"
+"#;
+
+/// A shell that outlives this process for a moment.
+pub(super) struct Guard {
+    shell: Child,
+}
+
+impl Guard {
+    /// Guards the cluster in this directory.
+    pub(super) fn over(dir: &Path) -> anyhow::Result<Self> {
+        let shell = Command::new("/bin/sh")
+            .args(["-c", SCRIPT])
+            .arg(dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // What ends the tests' process group must not end the guard.
+            .process_group(0)
+            .spawn()
+            .context("start the guard of the CTDB cluster")?;
+        Ok(Self { shell })
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+    }
+}

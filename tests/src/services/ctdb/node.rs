@@ -1,0 +1,237 @@
+//! One node of a cluster.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use rustix::process::Signal;
+
+use super::log::Log;
+use super::status::Status;
+use crate::process::Process;
+use crate::wait::wait_for;
+
+/// What ctdbd reads at its start, from the package.
+const FROM_PACKAGE: [&str; 3] = ["functions", "notify.sh", "debug-hung-script.sh"];
+
+/// A killed process is gone at once, unless a hung file system holds it.
+const GONE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a `ctdb` command may take.
+const CTDB_LIMIT: Duration = Duration::from_secs(4);
+
+/// A node: a directory, and the processes with that directory as CTDB_BASE in their environment.
+pub struct Node {
+    number: usize,
+    dir: PathBuf,
+    /// The program in `cluster lock`.
+    helper: PathBuf,
+    log: Log,
+}
+
+impl Node {
+    /// Writes the node's files.
+    pub(super) fn create(cluster: &Path, number: usize, addresses: &[Ipv4Addr], lock: &str) -> anyhow::Result<Self> {
+        let helper = lock.strip_prefix('!').and_then(|words| words.split([' ', '\t']).next());
+        let helper = PathBuf::from(helper.with_context(|| format!("cluster lock {lock:?} names no helper"))?);
+        let dir = cluster.join(format!("n{number}"));
+        let log = Log::new(number, dir.join("log"));
+        let node = Self { number, dir, helper, log };
+        node.write_files(addresses, lock).with_context(|| format!("write the files of CTDB node {number}"))?;
+        Ok(node)
+    }
+
+    fn write_files(&self, addresses: &[Ipv4Addr], lock: &str) -> anyhow::Result<()> {
+        let dir = &self.dir;
+        for folder in ["events/legacy", "events/notification", "run", "var", "db/volatile", "db/persistent", "db/state"]
+        {
+            fs::create_dir_all(dir.join(folder))?;
+        }
+        for file in FROM_PACKAGE {
+            let from = Path::new("/etc/ctdb").join(file);
+            fs::copy(&from, dir.join(file)).with_context(|| format!("copy {} (package ctdb)", from.display()))?;
+        }
+        let nodes: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+        fs::write(dir.join("nodes"), nodes)?;
+        fs::write(dir.join("public_addresses"), "")?;
+        // Faults come faster here than in life: CTDB's default lets a recovery wait for 10 s after another one.
+        fs::write(dir.join("ctdb.tunables"), "RerecoveryTimeout=1\n")?;
+        let own = addresses.get(self.number).context("no address")?;
+        let place = dir.display();
+        let conf = format!(
+            "[logging]\n  location = file:{place}/log\n\
+             [cluster]\n  cluster lock = {lock}\n  node address = {own}\n\
+             [database]\n  volatile database directory = {place}/db/volatile\n  \
+             persistent database directory = {place}/db/persistent\n  \
+             state database directory = {place}/db/state\n"
+        );
+        fs::write(dir.join("ctdb.conf"), conf)?;
+        Ok(())
+    }
+
+    /// Its number, counted from 0 as CTDB does.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The same log once more, for a thread.
+    pub(super) fn another_log(&self) -> Log {
+        Log::new(self.number, self.dir.join("log"))
+    }
+
+    /// Starts ctdbd, which then goes to the background.
+    pub fn start(&self) -> anyhow::Result<()> {
+        let output = self.command("/usr/sbin/ctdbd").output().context("start ctdbd")?;
+        ensure!(output.status.success(), "ctdbd of node {}: {}\n{}", self.number, said(&output), self.log.tail());
+        Ok(())
+    }
+
+    /// Runs a `ctdb` command on this node and returns what it printed.
+    pub fn ctdb(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = self.command("/usr/bin/ctdb");
+        // The default is 10 s.
+        command.args(["--timelimit", "3"]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("start ctdb")?;
+        // On a node that is just starting it can wait for ever, whatever its time limit.
+        if Process::open(i32::try_from(child.id())?)?.wait_gone(CTDB_LIMIT).is_err() {
+            child.kill().context("end ctdb")?;
+        }
+        // What it prints is far smaller than a pipe.
+        let output = child.wait_with_output().context("wait for ctdb")?;
+        ensure!(output.status.success(), "ctdb {} on node {}: {}", arguments.join(" "), self.number, said(&output));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("CTDB_TEST_MODE", "yes").env("CTDB_BASE", &self.dir);
+        // The times in the log are read with that.
+        command.env("TZ", "UTC").stdin(Stdio::null());
+        command
+    }
+
+    /// `ctdb status`, which waits for the leader's next broadcast: up to a second.
+    pub fn status(&self) -> anyhow::Result<Status> {
+        Ok(Status::parse(&self.ctdb(&["status"])?))
+    }
+
+    /// Whether its ctdbd runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.ctdbd().is_ok()
+    }
+
+    /// Its ctdbd.
+    pub fn ctdbd(&self) -> anyhow::Result<Process> {
+        let path = self.dir.join("run/ctdbd.pid");
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let pid = text.trim().parse().with_context(|| format!("{} holds {text:?}", path.display()))?;
+        // The file outlives a killed ctdbd.
+        self.own(pid).with_context(|| format!("ctdbd of node {} does not run", self.number))
+    }
+
+    /// Its recovery daemon, which takes the lock and leads.
+    pub fn recoverd(&self) -> anyhow::Result<Process> {
+        let is_recoverd = |process: &Process| name_of(process.pid()).as_deref() == Some("ctdb_recoverd");
+        let found = self.child_of(&self.ctdbd()?, is_recoverd);
+        found.with_context(|| format!("node {} has no recovery daemon", self.number))
+    }
+
+    /// The process that CTDB started to take the cluster lock and hold it.
+    pub fn helper(&self) -> anyhow::Result<Process> {
+        let found = self.child_of(&self.recoverd()?, |process| self.is_helper(process));
+        found.with_context(|| format!("node {} has no helper", self.number))
+    }
+
+    /// That process's child.
+    pub fn worker(&self) -> anyhow::Result<Process> {
+        self.helper()?.child(Duration::from_secs(2)).context("find the helper's worker")
+    }
+
+    /// Every process of a helper, orphans too.
+    #[must_use]
+    pub fn helper_processes(&self) -> Vec<Process> {
+        self.processes().into_iter().filter(|process| self.is_helper(process)).collect()
+    }
+
+    /// Kills every process of the node at once.
+    pub fn kill(&self) -> anyhow::Result<()> {
+        let mut killed = Vec::new();
+        let none_left = || {
+            let left = self.processes();
+            // None lives to see another one die: a recovery daemon whose helper ends first calls for an election.
+            // A failure means that it is gone.
+            left.iter().for_each(|process| drop(process.signal(Signal::STOP)));
+            left.iter().for_each(Process::end);
+            let none = left.is_empty();
+            killed.extend(left);
+            // Their sockets and locks are free when they are gone.
+            (none && killed.iter().all(Process::is_gone)).then_some(())
+        };
+        wait_for(&format!("the processes of node {} to be gone", self.number), GONE_LIMIT, none_left)?;
+        Ok(())
+    }
+
+    fn is_helper(&self, process: &Process) -> bool {
+        program_of(process.pid()).is_some_and(|program| program == self.helper)
+    }
+
+    fn child_of(&self, parent: &Process, wanted: impl Fn(&Process) -> bool) -> Option<Process> {
+        parent.children().into_iter().filter_map(|pid| self.own(pid)).find(wanted)
+    }
+
+    /// Every living process with this node's CTDB_BASE.
+    fn processes(&self) -> Vec<Process> {
+        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter_map(|pid| self.own(pid)).collect()
+    }
+
+    /// The process with this number, if it lives and is this node's.
+    fn own(&self, pid: i32) -> Option<Process> {
+        // Looked at once before the descriptor is opened, to leave all others of the machine alone, and once after: the
+        // number may have gone to another process in between.
+        let is_own = || {
+            let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let base = |entry: &[u8]| entry.strip_prefix(b"CTDB_BASE=") == Some(self.dir.as_os_str().as_bytes());
+            environ.split(|&byte| byte == 0).any(base)
+        };
+        is_own().then(|| Process::open(pid).ok()).flatten().filter(|_| is_own())
+    }
+
+    /// `ctdb shutdown`.
+    pub fn shut_down(&self) -> anyhow::Result<()> {
+        let ctdbd = self.ctdbd()?;
+        self.ctdb(&["shutdown"])?;
+        let Err(error) = ctdbd.wait_gone(GONE_LIMIT) else { return Ok(()) };
+        bail!("ctdb shutdown on node {}: {error:#}", self.number)
+    }
+}
+
+fn said(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).trim().to_owned());
+    format!("{}; {out} {err}", output.status)
+}
+
+fn name_of(pid: i32) -> Option<String> {
+    Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned())
+}
+
+/// The first word of its command line.
+fn program_of(pid: i32) -> Option<PathBuf> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let first = line.split(|&byte| byte == 0).next()?;
+    Some(PathBuf::from(OsString::from_vec(first.to_vec())))
+}

@@ -1,0 +1,107 @@
+//! The one byte (P1), what goes with it, and the exit codes.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use mutex_tests::roster::{ANSWER_LIMIT, Row};
+use rustix::process::Signal;
+
+use crate::{Case, GONE, NOISE, ensure_held, wait_free};
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("the only taker is answered 0", only_taker),
+    Case::new("a contender is answered 1 within a second", contender),
+    Case::new("one byte is written and only one", one_byte),
+    Case::new("nothing is said on success or contention", nothing_said),
+    Case::new("a released lock goes to the next taker", next_taker),
+    Case::new("a call without arguments is answered 3, with one line", no_arguments),
+    Case::new("the exit code tells how it ended", exit_codes),
+];
+
+fn only_taker(row: &Row) -> anyhow::Result<()> {
+    let bench = row.bench()?;
+    let _holder = bench.holder()?;
+    ensure_held(&bench, "although a taker was answered 0")
+}
+
+fn contender(row: &Row) -> anyhow::Result<()> {
+    let bench = row.bench()?;
+    let holder = bench.holder()?;
+    let start = Instant::now();
+    let status = bench.try_once()?;
+    let took = start.elapsed();
+    ensure!(status == '1', "a contender got {status}");
+    ensure!(took < Duration::from_secs(1) + NOISE, "a contender's answer took {took:?}");
+    ensure!(holder.pipe()?.is_silent(), "the holder's pipe is not silent after a contention");
+    Ok(())
+}
+
+fn one_byte(row: &Row) -> anyhow::Result<()> {
+    let bench = row.bench()?;
+    let holder = bench.holder()?;
+    let contender = bench.launch().start()?;
+    contender.expect('1', ANSWER_LIMIT)?;
+    contender.end(GONE)?;
+    holder.signal(Signal::TERM)?;
+    holder.end(GONE)?;
+    Ok(())
+}
+
+fn nothing_said(row: &Row) -> anyhow::Result<()> {
+    let bench = row.bench()?;
+    let holder = bench.holder()?;
+    let contender = bench.launch().start()?;
+    contender.expect('1', ANSWER_LIMIT)?;
+    contender.gone(GONE)?;
+    holder.signal(Signal::TERM)?;
+    holder.gone(GONE)?;
+    for (who, said) in [("holder", holder.stderr()?), ("contender", contender.stderr()?)] {
+        ensure!(said.is_empty(), "the {who} said on standard error: {said:?}");
+    }
+    Ok(())
+}
+
+fn next_taker(row: &Row) -> anyhow::Result<()> {
+    let bench = row.bench()?;
+    let first = bench.holder()?;
+    first.signal(Signal::TERM)?;
+    first.end(GONE)?;
+    // Right away, as CTDB does: the second look is there for this.
+    bench.holder()?;
+    Ok(())
+}
+
+fn no_arguments(row: &Row) -> anyhow::Result<()> {
+    let bench = row.bench()?;
+    let helper = bench.launch_without_arguments().start()?;
+    helper.expect('3', ANSWER_LIMIT)?;
+    helper.end(GONE)?;
+    helper.gone(GONE)?;
+    helper.one_line()?;
+    Ok(())
+}
+
+fn exit_codes(row: &Row) -> anyhow::Result<()> {
+    let bench = row.bench()?;
+    let mut ended = Vec::new();
+
+    let mut holder = bench.holder()?;
+    let mut contender = bench.launch().start()?;
+    ended.push(("contended", 1, contender.exit_code(ANSWER_LIMIT)?));
+    holder.signal(Signal::TERM)?;
+    ended.push(("released", 0, holder.exit_code(GONE)?));
+    wait_free(&bench, GONE)?;
+
+    let mut refused = bench.launch_without_arguments().start()?;
+    ended.push(("refused", 3, refused.exit_code(ANSWER_LIMIT)?));
+
+    let mut robbed = bench.holder()?;
+    if let Some(taking) = bench.store().takings().first() {
+        let _taken = taking.inject()?;
+        ended.push(("lost", 4, robbed.exit_code(row.timing.reported + GONE)?));
+    }
+    for (how, wanted, code) in ended {
+        ensure!(code == wanted, "exit code {code} after {how}, not {wanted}");
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! What takes the lock away, and what does not (P2b, P2c). The contract suite has the plain losses.
+
+use std::fs;
+use std::time::Duration;
+
+use mutex_tests::roster::ANSWER_LIMIT;
+use mutex_tests::services::fuse::{HungFs, Locks};
+use rustix::process::Signal;
+
+use crate::{Case, GONE, NOISE, directory, helper, holder};
+
+pub(crate) const CASES: &[Case] = &[
+    ("the directory renamed away and back between two proofs costs nothing", renamed_and_back),
+    ("RECHECK 0 never looks at the file again", never_looks),
+    ("the server of the file system killed: the pipe ends in time", server_killed),
+    ("the server of the file system stopped: the pipe ends in time", server_stopped),
+    ("lock calls that hang while the files answer: the pipe ends in time", lock_calls_hang),
+    ("a posix try that hangs in the lock call itself is undone after the thaw", || late_lock("posix")),
+    ("a flock try that hangs in the lock call itself is undone after the thaw", || late_lock("flock")),
+    ("a posix lock that the server dropped: the pipe ends in time", || dropped("posix")),
+    ("an ofd lock that the server dropped: the pipe ends in time", || dropped("ofd")),
+];
+
+/// RECHECK 1 and PING-TIMEOUT 2 together.
+const FROZEN: Duration = Duration::from_secs(3);
+
+fn renamed_and_back() -> anyhow::Result<()> {
+    let (dir, _) = directory()?;
+    let (here, there) = (dir.path().join("here"), dir.path().join("there"));
+    fs::create_dir(&here)?;
+    // Both renames come right after the byte, two seconds before the first proof.
+    let holder = helper(here.join("lock"))?.args(&["2", "2"]).start()?;
+    holder.expect('0', ANSWER_LIMIT)?;
+    fs::rename(&here, &there)?;
+    fs::rename(&there, &here)?;
+    holder.pipe()?.stays_silent(Duration::from_secs(5))
+}
+
+fn never_looks() -> anyhow::Result<()> {
+    let (_dir, file) = directory()?;
+    let holder = helper(&file)?.arg("0").start()?;
+    holder.expect('0', ANSWER_LIMIT)?;
+    fs::remove_file(&file)?;
+    holder.pipe()?.stays_silent(FROZEN)?;
+    holder.signal(Signal::TERM)?;
+    holder.end(GONE)?;
+    Ok(())
+}
+
+fn server_killed() -> anyhow::Result<()> {
+    let fs = HungFs::mount(Locks::Local)?;
+    let holder = holder(&fs.path().join("lock"))?;
+    let fault = fs.killed();
+    let _killed = fault.inject()?;
+    holder.end(FROZEN + NOISE)?;
+    holder.gone(GONE)?;
+    holder.one_line()?;
+    Ok(())
+}
+
+fn server_stopped() -> anyhow::Result<()> {
+    let fs = HungFs::mount(Locks::Local)?;
+    let holder = holder(&fs.path().join("lock"))?;
+    let fault = fs.stopped();
+    let _stopped = fault.inject()?;
+    holder.end(FROZEN + NOISE)?;
+    holder.gone(GONE)?;
+    holder.one_line()?;
+    Ok(())
+}
+
+fn lock_calls_hang() -> anyhow::Result<()> {
+    let fs = HungFs::mount(Locks::Remote)?;
+    let holder = holder(&fs.path().join("lock"))?;
+    let fault = fs.locks_hang();
+    let _hanging = fault.inject()?;
+    holder.end(FROZEN + NOISE)?;
+    holder.gone(GONE)?;
+    holder.one_line()?;
+    Ok(())
+}
+
+/// The server applies the lock after the try was given up (P6). Not for ofd: see `places::kept_by_server`.
+fn late_lock(lock_type: &str) -> anyhow::Result<()> {
+    let fs = HungFs::mount(Locks::Remote)?;
+    let file = fs.path().join("lock");
+    let fault = fs.locks_hang();
+    let hanging = fault.inject()?;
+    let start = || helper(&file)?.args(&["1", "2", "--lock-type", lock_type]).start();
+    let cancelled = start()?;
+    let worker = cancelled.worker()?;
+    // Into the lock call: nothing else here takes any time.
+    cancelled.pipe()?.stays_silent(Duration::from_millis(500))?;
+    cancelled.signal(Signal::TERM)?;
+    cancelled.end(NOISE)?;
+    cancelled.gone(GONE)?;
+    hanging.heal()?;
+    worker.wait_gone(GONE)?;
+    start()?.expect('0', ANSWER_LIMIT)
+}
+
+/// A flock cannot be asked after: no such case for it.
+fn dropped(lock_type: &str) -> anyhow::Result<()> {
+    let fs = HungFs::mount(Locks::Remote)?;
+    let file = fs.path().join("lock");
+    let holder = helper(&file)?.args(&["1", "2", "--lock-type", lock_type]).start()?;
+    holder.expect('0', ANSWER_LIMIT)?;
+    // Two proofs, which must not mistake the server's answer for a loss.
+    holder.pipe()?.stays_silent(Duration::from_millis(2500))?;
+    let fault = fs.locks_dropped();
+    let _dropped = fault.inject()?;
+    holder.end(Duration::from_secs(2) + NOISE)?;
+    holder.gone(GONE)?;
+    holder.one_line()?;
+    Ok(())
+}

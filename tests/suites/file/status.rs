@@ -1,0 +1,172 @@
+//! `--status` and `--health`: they take nothing, and trust nothing that stands in the file.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use mutex_tests::process::launch::Launch;
+use mutex_tests::process::programs;
+use mutex_tests::roster::ANSWER_LIMIT;
+use mutex_tests::services::fuse::{HungFs, Locks};
+use mutex_tests::wait::wait_for;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::{Case, GONE, NOISE, directory, holder};
+
+pub(crate) const CASES: &[Case] = &[
+    ("--status of a free lock says free and makes nothing", free),
+    ("--status of a lock that ours holds says who holds it", held),
+    ("--status of a lock that Samba's helper holds says held, and does not name an earlier holder", held_by_samba),
+    ("--status shows hostile content of the file escaped and bounded", hostile),
+    ("--status with a frozen file system ends at its limit with exit code 2", || frozen("--status")),
+    ("--health with a frozen file system ends at its limit with exit code 2", || frozen("--health")),
+    ("--health of a good place is exit code 0 and takes nothing", healthy),
+    ("--health of a missing directory is exit code 3 with one line", unhealthy),
+];
+
+/// Runs the helper to its end, which must come within `limit`. Standard output is a file: nobody reads a pipe meanwhile.
+fn ask(file: &Path, options: &[&str], limit: Duration) -> anyhow::Result<(Output, String)> {
+    let stdout = tempfile::NamedTempFile::new()?;
+    let program = programs::helper("ctdb_mutex_file_helper")?;
+    let mut asked = Launch::new(program, [file]).args(options).stdout(stdout.reopen()?.into()).start()?;
+    let code = asked.exit_code(limit)?;
+    let stderr = asked.stderr()?;
+    let status = std::os::unix::process::ExitStatusExt::from_raw(code << 8);
+    Ok((Output { status, stdout: fs::read(stdout.path())?, stderr: Vec::new() }, stderr))
+}
+
+/// The answer of `--status --json`.
+fn status(file: &Path) -> anyhow::Result<Value> {
+    let (said, stderr) = ask(file, &["--status", "--json"], ANSWER_LIMIT)?;
+    let text = String::from_utf8(said.stdout).context("--json is not UTF-8")?;
+    ensure!(said.status.code() == Some(0), "{}; {text:?}; {stderr:?}", said.status);
+    let answer: Value = serde_json::from_str(&text).with_context(|| format!("not JSON: {text:?}"))?;
+    ensure!(answer["object"] == json!(file), "object in {answer}");
+    ensure!(answer["store"].is_object(), "store in {answer}");
+    Ok(answer)
+}
+
+fn free() -> anyhow::Result<()> {
+    let (dir, file) = directory()?;
+    let answer = status(&file)?;
+    ensure!(answer["state"] == "free", "no file yet: {answer}");
+    ensure!(fs::read_dir(dir.path())?.next().is_none(), "something was made");
+
+    let first = holder(&file)?;
+    first.signal(Signal::TERM)?;
+    first.gone(GONE)?;
+    let answer = status(&file)?;
+    ensure!(answer["state"] == "free", "after a release: {answer}");
+    let (said, _) = ask(&file, &["--status"], ANSWER_LIMIT)?;
+    let text = String::from_utf8_lossy(&said.stdout).to_lowercase();
+    ensure!(said.status.code() == Some(0) && text.contains("free"), "in words: {}, {text:?}", said.status);
+    Ok(())
+}
+
+fn held() -> anyhow::Result<()> {
+    for lock_type in ["posix", "ofd", "flock"] {
+        let (_dir, file) = directory()?;
+        let holder = crate::helper(&file)?.args(&["1", "2", "--lock-type", lock_type]).start()?;
+        holder.expect('0', ANSWER_LIMIT)?;
+        let host = fs::read_to_string("/proc/sys/kernel/hostname")?;
+        let processes = [holder.supervisor().pid(), holder.worker()?.pid()];
+        // The holder's line is written after the lock is taken, by the way.
+        let named = || {
+            let (said, _) = ask(&file, &["--status", "--json", "--lock-type", lock_type], ANSWER_LIMIT).ok()?;
+            let answer: Value = serde_json::from_slice(&said.stdout).ok()?;
+            let pid = processes.iter().any(|pid| answer["holder"]["pid"] == *pid);
+            let known = pid && answer["holder"]["host"] == host.trim() && !answer["holder"]["since"].is_null();
+            (answer["state"] == "held" && known).then_some(())
+        };
+        let what = format!("--status to name the holder of a {lock_type} lock");
+        wait_for(&what, Duration::from_secs(3), named)?;
+        ensure!(holder.pipe()?.is_silent(), "{lock_type}: the holder's pipe is not silent after --status");
+    }
+    Ok(())
+}
+
+fn held_by_samba() -> anyhow::Result<()> {
+    let samba = programs::packaged("/usr/libexec/ctdb/ctdb_mutex_fcntl_helper", "ctdb")?;
+    let (_dir, file) = directory()?;
+    // Leaves its line in the file.
+    let earlier = holder(&file)?;
+    let earlier_pids = [earlier.supervisor().pid(), earlier.worker()?.pid()];
+    earlier.signal(Signal::TERM)?;
+    earlier.gone(GONE)?;
+
+    let theirs = Launch::new(samba, [&file]).start()?;
+    theirs.expect('0', ANSWER_LIMIT).context("Samba's helper")?;
+    let answer = status(&file)?;
+    ensure!(answer["state"] == "held", "{answer}");
+    ensure!(earlier_pids.iter().all(|pid| answer["holder"]["pid"] != *pid), "an earlier holder: {answer}");
+    Ok(())
+}
+
+fn hostile() -> anyhow::Result<()> {
+    let (_dir, file) = directory()?;
+    let holder = holder(&file)?;
+    let pid = holder.worker()?.pid();
+    let host = "\u{1b}[2J\u{9b}31m\r\n\u{7}\u{202e}evil";
+    let contents: [Vec<u8>; 6] = [
+        json!({"host": host, "pid": pid, "since": host}).to_string().into(),
+        format!("{}\n", json!({"host": "x".repeat(5_000_000), "pid": pid, "since": "y"})).into(),
+        b"\x1b[2J\x07\x9b evil \xff\xfe\n".to_vec(),
+        b"\xff".repeat(5_000_000),
+        b"[".repeat(1_000_000),
+        br#"{"host": ["\u001b[2J"], "pid": -1e400, "since": {"a": null}}"#.to_vec(),
+    ];
+    for (number, content) in contents.iter().enumerate() {
+        // In place: the same inode.
+        fs::write(&file, content)?;
+        let answer = status(&file).with_context(|| format!("content {number}"))?;
+        ensure!(answer["state"] == "held", "content {number}: {answer}");
+        for options in [&["--status"][..], &["--status", "--json"]] {
+            let (said, stderr) = ask(&file, options, ANSWER_LIMIT)?;
+            let text = String::from_utf8_lossy(&said.stdout).into_owned() + &stderr;
+            let bad = text.chars().find(|sign| (sign.is_control() && *sign != '\n') || *sign == '\u{202e}');
+            ensure!(bad.is_none(), "content {number}, {options:?}: {bad:?} unescaped");
+            ensure!(text.len() < 10_000, "content {number}, {options:?}: {} bytes", text.len());
+        }
+    }
+    ensure!(holder.pipe()?.is_silent(), "the holder's pipe is not silent");
+    Ok(())
+}
+
+fn frozen(option: &str) -> anyhow::Result<()> {
+    let fs = HungFs::mount(Locks::Local)?;
+    let file = fs.path().join("lock");
+    let fault = fs.frozen();
+    let _frozen = fault.inject()?;
+    for (options, limit) in [(&[option, "--acquire-timeout-seconds", "1"][..], 1), (&[option], 5)] {
+        let limit = Duration::from_secs(limit);
+        let start = Instant::now();
+        let (said, stderr) = ask(&file, options, limit + GONE)?;
+        ensure!(said.status.code() == Some(2), "{options:?}: {}, {stderr:?}", said.status);
+        ensure!(start.elapsed() + NOISE > limit, "{options:?}: over after {:?}", start.elapsed());
+    }
+    Ok(())
+}
+
+fn healthy() -> anyhow::Result<()> {
+    let (dir, file) = directory()?;
+    let (said, stderr) = ask(&file, &["--health"], ANSWER_LIMIT)?;
+    ensure!(said.status.code() == Some(0) && stderr.is_empty(), "{}, {stderr:?}", said.status);
+    ensure!(fs::read_dir(dir.path())?.next().is_none(), "something was made");
+    let first = holder(&file)?;
+    let (said, stderr) = ask(&file, &["--health"], ANSWER_LIMIT)?;
+    ensure!(said.status.code() == Some(0) && stderr.is_empty(), "while held: {}, {stderr:?}", said.status);
+    ensure!(first.pipe()?.is_silent(), "the holder's pipe is not silent");
+    Ok(())
+}
+
+fn unhealthy() -> anyhow::Result<()> {
+    let (dir, _) = directory()?;
+    let file = dir.path().join("missing/lock");
+    let (said, stderr) = ask(&file, &["--health"], ANSWER_LIMIT)?;
+    ensure!(said.status.code() == Some(3), "{}, {stderr:?}", said.status);
+    ensure!(stderr.lines().count() == 1 && stderr.contains("missing"), "{stderr:?}");
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! The repository checks itself: every room is complete, every document says what is true.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    let checks: &[(&str, fn() -> Result<()>)] = &[
+        ("every helper has its row in the README, the changelog and the roster", helpers_are_listed),
+        ("every source file says at its head what it is for", files_have_heads),
+        ("every make target that the README names exists", make_targets_exist),
+        ("every option that the README shows is one of the helper's", options_exist),
+        ("every mutation applies, and says what it breaks and which case fails", mutations_apply),
+        ("every promise has a mutation", promises_have_mutations),
+        ("every shell script parses", scripts_parse),
+    ];
+    let trials = checks.iter().map(|&(name, check)| Trial::test(name, move || Ok(check()?))).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: impl AsRef<Path>) -> Result<String> {
+    let path = top().join(path);
+    fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// All files of the repository, as git knows them.
+fn files() -> Result<Vec<String>> {
+    let output = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(top())
+        .output()
+        .context("cannot run git (package git)")?;
+    ensure!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+fn helpers() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for folder in fs::read_dir(top().join("helpers"))? {
+        let folder = folder?.path();
+        if folder.join("Cargo.toml").exists() {
+            let manifest = fs::read_to_string(folder.join("Cargo.toml"))?;
+            let name = manifest.lines().find_map(|line| line.strip_prefix("name = "));
+            names.push(name.context("a helper without a name")?.trim_matches('"').to_owned());
+        }
+    }
+    ensure!(!names.is_empty(), "no helper found");
+    Ok(names)
+}
+
+fn helpers_are_listed() -> Result<()> {
+    let roster: String = files()?
+        .iter()
+        .filter(|path| path.starts_with("tests/src/roster"))
+        .map(read)
+        .collect::<Result<Vec<_>>>()?
+        .concat();
+    for (place, text) in [("README.md", read("README.md")?), ("CHANGELOG.md", read("CHANGELOG.md")?), ("roster", roster)] {
+        for helper in helpers()? {
+            ensure!(text.contains(&helper), "{helper} is not in {place}");
+        }
+    }
+    Ok(())
+}
+
+fn files_have_heads() -> Result<()> {
+    for path in files()?.iter().filter(|path| path.ends_with(".rs")) {
+        ensure!(read(path)?.starts_with("//! "), "{path} has no head");
+    }
+    Ok(())
+}
+
+fn make_targets_exist() -> Result<()> {
+    let makefile = read("Makefile")?;
+    for word in read("README.md")?.split("make ").skip(1) {
+        let target: String = word.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+        ensure!(makefile.contains(&format!("\n{target}:")), "README names `make {target}`, the Makefile does not");
+    }
+    Ok(())
+}
+
+fn options_exist() -> Result<()> {
+    let readme = read("README.md")?;
+    let shown: BTreeSet<&str> = readme
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
+        .filter(|word| word.starts_with("--") && word.len() > 2)
+        .collect();
+    ensure!(!shown.is_empty(), "README shows no option");
+    for helper in helpers()? {
+        let program = mutex_tests::process::programs::helper(&helper)?;
+        let help = Command::new(program).arg("--help").output()?;
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        for option in &shown {
+            ensure!(help.contains(option), "README shows {option}, {helper} --help does not");
+        }
+    }
+    Ok(())
+}
+
+/// The mutations: name and text.
+fn mutations() -> Result<Vec<(String, String)>> {
+    let mut all = Vec::new();
+    for path in files()?.iter().filter(|path| path.starts_with("tests/mutations/") && path.ends_with(".patch")) {
+        all.push((path.clone(), read(path)?));
+    }
+    Ok(all)
+}
+
+fn mutations_apply() -> Result<()> {
+    for (path, text) in mutations()? {
+        for key in ["Promise", "Why", "Suite", "Case"] {
+            ensure!(text.lines().any(|line| line.starts_with(&format!("{key}: "))), "{path} has no line \"{key}: …\"");
+        }
+        let output = Command::new("git").args(["apply", "--check", &path]).current_dir(top()).output()?;
+        ensure!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+fn promises_have_mutations() -> Result<()> {
+    let broken: BTreeSet<String> = mutations()?
+        .iter()
+        .filter_map(|(_, text)| text.lines().find_map(|line| line.strip_prefix("Promise: ")))
+        .flat_map(|promises| promises.split(", ").map(str::to_owned))
+        .collect();
+    // P2a is the promise of stores with leases: it comes with the first of them.
+    for promise in ["P1", "P2b", "P2c", "P3", "P4", "P5", "P6", "P7", "P8"] {
+        ensure!(broken.contains(promise), "no mutation breaks {promise}");
+    }
+    Ok(())
+}
+
+fn scripts_parse() -> Result<()> {
+    for path in files()? {
+        if read(&path).is_ok_and(|text| text.starts_with("#!/bin/sh")) {
+            let output = Command::new("sh").args(["-n", &path]).current_dir(top()).output()?;
+            ensure!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+    Ok(())
+}

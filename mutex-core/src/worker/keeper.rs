@@ -82,6 +82,7 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
 
     /// Tries until there is an answer. `None`: not ours, and nothing of ours is left.
     async fn acquire(&mut self, wait: Duration) -> Option<Held> {
+        let asked = self.timing;
         let wait_until = self.clock.now() + wait;
         let mut looked_once = false;
         loop {
@@ -89,7 +90,7 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
             let sent = self.clock.now();
             let call = self.backend.acquire(&self.identity);
             match bounded(&self.clock, &mut self.orders, sent + self.timing.call(), call).await {
-                Call::Answered(Ok(Acquired::Held(granted))) => match self.timing.granted(granted) {
+                Call::Answered(Ok(Acquired::Held(granted))) => match asked.granted(granted) {
                     Ok(timing) => {
                         self.timing = timing;
                         if let Some(held) = self.taken(sent) {

@@ -96,6 +96,14 @@ const BAD_INPUTS: &[BadInput] = &[
         names: "long",
     },
     BadInput { name: "a directory", prepare: NOTHING, arguments: &["%"], names: "%" },
+    BadInput {
+        name: "a directory to be, named by its dot",
+        prepare: NOTHING,
+        arguments: &["%/new/."],
+        names: "%/new/.",
+    },
+    BadInput { name: "a FILE that does not begin with /", prepare: NOTHING, arguments: &["lock"], names: "lock" },
+    BadInput { name: "RECHECK-SECONDS with a plus sign", prepare: NOTHING, arguments: &["%/lock", "+5"], names: "+5" },
     BadInput { name: "a device", prepare: NOTHING, arguments: &["/dev/null"], names: "/dev/null" },
     BadInput {
         name: "a FIFO",
@@ -155,6 +163,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let of = |bad: &'static BadInput| trial(format!("{}: 3 with one line, nothing made", bad.name), || refused(bad));
     let mut trials: Vec<Trial> = BAD_INPUTS.iter().map(of).collect();
     trials.push(trial("a read-only file system: 3 with one line, nothing made", read_only));
+    trials.push(trial("--require-fs of a file that is mounted there from elsewhere: 3 with one line", mounted_file));
     trials.push(trial("a file system without locks: 3 with one line", || without_locks("posix")));
     trials.push(trial("a file system without locks, flock: 3 with one line", || without_locks("flock")));
     trials
@@ -199,6 +208,22 @@ fn read_only() -> anyhow::Result<()> {
         .arg(dir.path())
         .arg(helper);
     ensure_refused(launch, &dir.path().join("lock").display().to_string())
+}
+
+/// The directory is on a file system of the required kind, and the file is not.
+fn mounted_file() -> anyhow::Result<()> {
+    let (dir, elsewhere) = directory()?;
+    File::create(&elsewhere)?;
+    let place = dir.path().join("mounted");
+    fs::create_dir(&place)?;
+    let script = r#"mount -t tmpfs none "$0" && touch "$0/lock" && mount --bind "$2" "$0/lock" &&
+        exec "$1" "$0/lock" --require-fs tmpfs"#;
+    let helper = programs::helper("ctdb_mutex_file_helper")?;
+    let launch = Launch::new(programs::packaged("/usr/bin/unshare", "util-linux")?, ["-m", "/bin/sh", "-c", script])
+        .arg(&place)
+        .arg(helper)
+        .arg(&elsewhere);
+    ensure_refused(launch, &place.join("lock").display().to_string())
 }
 
 fn without_locks(lock_type: &str) -> anyhow::Result<()> {

@@ -19,6 +19,9 @@ pub(crate) const CASES: &[Case] = &[
     ("a flock try that hangs in the lock call itself is undone after the thaw", || late_lock("flock")),
     ("a posix lock that the server dropped: the pipe ends in time", || dropped("posix")),
     ("an ofd lock that the server dropped: the pipe ends in time", || dropped("ofd")),
+    ("a posix lock that the server gave to another: the pipe ends in time", || given_away("posix")),
+    ("an ofd lock that the server gave to another: the pipe ends in time", || given_away("ofd")),
+    ("the supervisor killed while its try hangs: the worker goes at once", killed_while_trying),
 ];
 
 /// RECHECK 1 and PING-TIMEOUT 2 together.
@@ -113,4 +116,35 @@ fn dropped(lock_type: &str) -> anyhow::Result<()> {
     holder.gone(GONE)?;
     holder.one_line()?;
     Ok(())
+}
+
+/// As `dropped`, and the next in line has it before the first proof after that.
+fn given_away(lock_type: &str) -> anyhow::Result<()> {
+    let fs = HungFs::mount(Locks::Remote)?;
+    let file = fs.path().join("lock");
+    let start = |options: &[&str]| helper(&file)?.args(&["1", "2", "--lock-type", lock_type]).args(options).start();
+    let holder = start(&[])?;
+    holder.expect('0', ANSWER_LIMIT)?;
+    let next = start(&["--wait-seconds", "20"])?;
+    next.pipe()?.stays_silent(Duration::from_millis(500))?;
+    let fault = fs.locks_dropped();
+    let _dropped = fault.inject()?;
+    next.expect('0', Duration::from_secs(1))?;
+    holder.end(Duration::from_secs(2) + NOISE)?;
+    next.pipe()?.stays_silent(Duration::from_secs(2))
+}
+
+/// Where the kernel can end a call that hangs: a stopped server has not read it.
+fn killed_while_trying() -> anyhow::Result<()> {
+    let fs = HungFs::mount(Locks::Remote)?;
+    let file = fs.path().join("lock");
+    let fault = fs.stopped();
+    let stopped = fault.inject()?;
+    let taker = helper(&file)?.args(&["1", "2"]).start()?;
+    let worker = taker.worker()?;
+    taker.pipe()?.stays_silent(Duration::from_millis(500))?;
+    taker.signal(Signal::KILL)?;
+    worker.wait_gone(GONE)?;
+    stopped.heal()?;
+    helper(&file)?.start()?.expect('0', ANSWER_LIMIT)
 }

@@ -1,6 +1,7 @@
 //! `--status` and `--health`: they take nothing, and trust nothing that stands in the file.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -25,6 +26,8 @@ pub(crate) const CASES: &[Case] = &[
     ("--health with a frozen file system ends at its limit with exit code 2", || frozen("--health")),
     ("--health of a good place is exit code 0 and takes nothing", healthy),
     ("--health of a missing directory is exit code 3 with one line", unhealthy),
+    ("--status and --health refuse a file system of another kind than required", another_kind),
+    ("--status that nobody reads can be ended", unread),
 ];
 
 /// Runs the helper to its end, which must come within `limit`. Standard output is a file: nobody reads a pipe meanwhile.
@@ -168,5 +171,30 @@ fn unhealthy() -> anyhow::Result<()> {
     let (said, stderr) = ask(&file, &["--health"], ANSWER_LIMIT)?;
     ensure!(said.status.code() == Some(3), "{}, {stderr:?}", said.status);
     ensure!(stderr.lines().count() == 1 && stderr.contains("missing"), "{stderr:?}");
+    Ok(())
+}
+
+fn another_kind() -> anyhow::Result<()> {
+    let (_dir, file) = directory()?;
+    for question in ["--status", "--health"] {
+        let (said, stderr) = ask(&file, &[question, "--require-fs", "ceph"], ANSWER_LIMIT)?;
+        ensure!(said.status.code() == Some(3), "{question}: {}, {stderr:?}", said.status);
+        ensure!(stderr.lines().count() == 1 && stderr.contains("ceph"), "{question}: {stderr:?}");
+        ensure!(said.stdout.is_empty(), "{question}: {:?}", String::from_utf8_lossy(&said.stdout));
+    }
+    Ok(())
+}
+
+fn unread() -> anyhow::Result<()> {
+    let (_dir, file) = directory()?;
+    let (_reader, writer) = nix::unistd::pipe()?;
+    let size = nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_GETPIPE_SZ)?;
+    let mut writer = fs::File::from(writer);
+    writer.write_all(&vec![b'x'; usize::try_from(size)?])?;
+    let asked = crate::helper(&file)?.args(&["--status"]).stdout(writer.into()).start()?;
+    // Ends when it has given the answer to the supervisor.
+    asked.worker()?.wait_gone(ANSWER_LIMIT)?;
+    asked.signal(Signal::TERM)?;
+    asked.gone(GONE)?;
     Ok(())
 }

@@ -320,3 +320,24 @@ async fn without_proofs_nothing_is_ever_asked() {
     let seen = replay(timing, NOW, steps, &[(1, TOLD), (86_400_000, RELEASE)]).await;
     assert_eq!(seen.last(), Some(&(86_400_000, "release".to_owned())));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_granted_lease_that_is_too_short_is_an_error_at_once_and_given_back() {
+    let granted = Some(Ok(Acquired::Held(Some(Duration::from_millis(300)))));
+    let seen = replay(lease(10), NOW, vec![Step::Acquire(NOW, granted), released()], &[]).await;
+    assert!(
+        matches!(seen.get(1), Some((0, what)) if what.starts_with("Failed(") && what.contains("0.3 s")),
+        "{seen:?}"
+    );
+    assert_eq!(seen.get(2), Some(&(0, "release".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_whose_answer_came_after_its_deadline_is_given_back_and_tried_again_after_a_pause() {
+    // Longer than the lease may take, and within the time of one call: only a small granted lease has both.
+    let late = Step::Acquire(Duration::from_millis(900), Some(Ok(Acquired::Held(Some(Duration::from_secs(1))))));
+    let steps = vec![late, released(), Step::Acquire(NOW, held()), Step::Announce, released()];
+    let seen = replay(lease(10), NOW, steps, &[(2000, TOLD), (2001, RELEASE)]).await;
+    let calls: Vec<_> = seen.iter().filter(|(_, what)| !what.starts_with("Retrying")).cloned().collect();
+    assert_eq!(calls.get(1..3), Some(&at(&[(900, "release"), (1000, "acquire")])[..]));
+}

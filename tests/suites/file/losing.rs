@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use mutex_tests::fault::Fault;
 use mutex_tests::roster::ANSWER_LIMIT;
 use mutex_tests::services::fuse::{HungFs, Locks};
 use rustix::process::Signal;
@@ -12,9 +13,11 @@ use crate::{Case, GONE, NOISE, directory, helper, holder};
 pub(crate) const CASES: &[Case] = &[
     ("the directory renamed away and back between two proofs costs nothing", renamed_and_back),
     ("RECHECK 0 never looks at the file again", never_looks),
-    ("the server of the file system killed: the pipe ends in time", server_killed),
-    ("the server of the file system stopped: the pipe ends in time", server_stopped),
-    ("lock calls that hang while the files answer: the pipe ends in time", lock_calls_hang),
+    ("the server of the file system killed: the pipe ends in time", || ends_under(Locks::Local, HungFs::killed)),
+    ("the server of the file system stopped: the pipe ends in time", || ends_under(Locks::Local, HungFs::stopped)),
+    ("lock calls that hang while the files answer: the pipe ends in time", || {
+        ends_under(Locks::Remote, HungFs::locks_hang)
+    }),
     ("a posix try that hangs in the lock call itself is undone after the thaw", || late_lock("posix")),
     ("a flock try that hangs in the lock call itself is undone after the thaw", || late_lock("flock")),
     ("a posix lock that the server dropped: the pipe ends in time", || dropped("posix")),
@@ -50,33 +53,12 @@ fn never_looks() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn server_killed() -> anyhow::Result<()> {
-    let fs = HungFs::mount(Locks::Local)?;
+/// The pipe ends in time under this fault of the file system.
+fn ends_under(locks: Locks, fault: fn(&HungFs) -> Fault<'_>) -> anyhow::Result<()> {
+    let fs = HungFs::mount(locks)?;
     let holder = holder(&fs.path().join("lock"))?;
-    let fault = fs.killed();
-    let _killed = fault.inject()?;
-    holder.end(FROZEN + NOISE)?;
-    holder.gone(GONE)?;
-    holder.one_line()?;
-    Ok(())
-}
-
-fn server_stopped() -> anyhow::Result<()> {
-    let fs = HungFs::mount(Locks::Local)?;
-    let holder = holder(&fs.path().join("lock"))?;
-    let fault = fs.stopped();
-    let _stopped = fault.inject()?;
-    holder.end(FROZEN + NOISE)?;
-    holder.gone(GONE)?;
-    holder.one_line()?;
-    Ok(())
-}
-
-fn lock_calls_hang() -> anyhow::Result<()> {
-    let fs = HungFs::mount(Locks::Remote)?;
-    let holder = holder(&fs.path().join("lock"))?;
-    let fault = fs.locks_hang();
-    let _hanging = fault.inject()?;
+    let fault = fault(&fs);
+    let _injected = fault.inject()?;
     holder.end(FROZEN + NOISE)?;
     holder.gone(GONE)?;
     holder.one_line()?;

@@ -12,7 +12,7 @@ help:
 
 demo:
 	cargo build --quiet
-	./demo.sh target/debug
+	./demo.sh "$${CARGO_TARGET_DIR:-target}/debug"
 
 deps:
 	./tests/install-deps

@@ -21,7 +21,7 @@ pub(crate) enum Cause {
     Lost(String),
     /// The deadline passed without a renewal.
     Expired,
-    /// The worker ended, and did not say why.
+    /// The worker ended, and did not say why; the supervisor says how, once it knows.
     WorkerGone,
     /// The answer to `--status` or `--health`.
     Answered(String),
@@ -54,7 +54,8 @@ impl Cause {
     pub(crate) fn line(&self, object: &str, held: bool) -> Option<String> {
         let line = match self {
             Self::Signal | Self::ParentGone | Self::ReaderGone | Self::Contended | Self::Answered(_) => return None,
-            Self::WorkerGone => worker_gone(object, held, "ended"),
+            // `worker_gone` has its line.
+            Self::WorkerGone => return None,
             Self::TimedOut(Some(trouble)) => format!("timed out: {trouble}"),
             Self::TimedOut(None) => {
                 format!("timed out: cannot reach {object}: no answer; see whether its store works (--health)")

@@ -1,9 +1,9 @@
 //! The C entry of a helper, which spares it the start of Rust's runtime.
 //!
 //! That start reads /proc/self/maps and installs a handler that names a stack overflow: 0.1 ms of the 1.3 that CTDB
-//! waits for the byte, measured. What else it does is needed, and done here: standard descriptors that are closed are
-//! opened, so that nothing of ours takes their numbers, and SIGPIPE is ignored, so that a write without a reader is
-//! an error. A helper may use an ordinary `main` with [`run()`](crate::run()) as well.
+//! waits for the byte, measured. What else it does and we need is done here: standard descriptors that are closed are
+//! opened, so that nothing of ours takes their numbers. A helper may use an ordinary `main` with
+//! [`run()`](crate::run()) as well.
 
 use std::ffi::{OsString, c_char, c_int};
 
@@ -39,7 +39,6 @@ where
     B: Backend,
 {
     sys::open_standard_descriptors();
-    sys::ignore_sigpipe();
     let arguments: Vec<OsString> = sys::arguments(count, words);
     c_int::from(run_with(arguments, build))
 }

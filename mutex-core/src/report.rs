@@ -36,11 +36,19 @@ pub(crate) fn health(object: &str, text: &str, took: Duration) -> String {
     format!("ok: {} answered in {:.1} ms: {}\n", escape(object), took.as_secs_f64() * 1e3, escape(text))
 }
 
+/// Longest fact: no host name is longer (RFC 1123).
+const FACT_MAX: usize = 255;
+
 fn plain(value: &Value) -> String {
     match value {
-        Value::String(text) => escape(text),
-        other => escape(&other.to_string()),
+        Value::String(text) => shown(text),
+        other => shown(&other.to_string()),
     }
+}
+
+/// What others wrote, so that it can neither drive a terminal nor fill it.
+fn shown(text: &str) -> String {
+    escape(&text.chars().take(FACT_MAX).collect::<String>())
 }
 
 /// JSON escapes control characters by itself, but neither those that reorder a terminal's text nor C1 ones.
@@ -48,8 +56,8 @@ fn escaped(facts: &Map<String, Value>) -> Map<String, Value> {
     facts
         .iter()
         .map(|(key, value)| match value {
-            Value::String(text) => (escape(key), Value::String(escape(text))),
-            other => (escape(key), other.clone()),
+            Value::String(text) => (shown(key), Value::String(shown(text))),
+            other => (shown(key), other.clone()),
         })
         .collect()
 }

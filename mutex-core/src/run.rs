@@ -55,13 +55,14 @@ where
     B: Backend,
 {
     sys::close_inherited_descriptors();
+    sys::ignore_signals_of_writing();
     sys::share_one_heap();
     let mut command = A::command();
     let program = command.get_name().to_owned();
     let pipe = match Pipe::new() {
         Ok(pipe) => pipe,
         // Nothing to write the byte with; for CTDB the end without a byte is an error too.
-        Err(error) => return fail(&program, &format!("cannot open /dev/null: {error}")),
+        Err(error) => return fail(&program, &format!("cannot prepare the pipe: {error:#}; is there a /dev/null?")),
     };
     let parsed = command.try_get_matches_from_mut(arguments).and_then(|found| A::from_arg_matches(&found));
     drop(command);
@@ -75,7 +76,8 @@ where
     };
     match start(&program, pipe, helper) {
         Ok(code) => code,
-        Err((pipe, error)) => refuse(&program, &pipe, &format!("{error:#}")),
+        // Only limits of the system stand behind these.
+        Err((pipe, error)) => refuse(&program, &pipe, &format!("{error:#}; see the limits of this process (prlimit)")),
     }
 }
 
@@ -141,7 +143,9 @@ fn start<B: Backend>(program: &str, pipe: Pipe, helper: Helper<B>) -> Result<u8,
             worker::Worker { task, object, timing, wait, supervisor_pid, supervisor, parent, socket: theirs }
                 .run(backend)
         }
-        Err(error) => return Err((pipe, anyhow::Error::new(error).context("cannot start a worker process"))),
+        Err(error) => {
+            return Err((pipe, anyhow::Error::new(error).context(format!("cannot start a worker for {object}"))));
+        }
     };
     drop((theirs, supervisor));
     let opened = Pid::from_raw(child.as_raw())

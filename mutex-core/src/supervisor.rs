@@ -212,9 +212,7 @@ impl Supervisor {
         while let Received::Message(report) = self.worker.socket.receive_report() {
             lives |= report == Report::Releasing;
         }
-        // A file's lock is held by its process alone, and a worker that did not hear the order is stopped. Every other
-        // lingers by itself, to undo what the store may still apply.
-        if self.timing.ends_with_the_worker() || !lives {
+        if must_be_killed(&self.timing, lives) {
             let _ = pidfd_send_signal(&self.worker.pidfd, Signal::KILL);
         }
     }
@@ -264,5 +262,27 @@ impl Supervisor {
         if self.task == Task::Hold && stderr::is_terminal() {
             self.say(Some(&format!("{}: {words}", self.object)));
         }
+    }
+}
+
+/// Whether a worker that has not ended in time is killed; `lives`: it has read the order to release.
+///
+/// A file's lock is held by its process alone, and a worker that did not read the order is stopped. Every other
+/// lingers by itself, to undo what the store may still apply.
+fn must_be_killed(timing: &Timing, lives: bool) -> bool {
+    timing.ends_with_the_worker() || !lives
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_with_a_lease_lingers_unless_it_is_stopped() {
+        let lease = Timing::lease(Duration::from_secs(9), Duration::ZERO).unwrap();
+        let file = Timing::proof(Duration::from_secs(5), Duration::from_secs(10)).unwrap();
+        assert!(!must_be_killed(&lease, true));
+        assert!(must_be_killed(&lease, false));
+        assert!(must_be_killed(&file, true));
     }
 }

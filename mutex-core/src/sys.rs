@@ -1,4 +1,4 @@
-//! The system calls that no crate of ours wraps safely. Nothing else in the core is `unsafe`.
+//! The system calls that no crate of ours wraps safely. Beside `main!`, nothing else in the core is `unsafe`.
 
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
@@ -33,10 +33,12 @@ pub(crate) fn open_standard_descriptors() {
     }
 }
 
-/// Lets a write without a reader fail instead of ending the process.
-pub(crate) fn ignore_sigpipe() {
-    // SAFETY: to ignore a signal runs no code of ours.
-    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
+/// Lets a write without a reader, and one past the limit of file sizes, fail instead of ending the process.
+pub(crate) fn ignore_signals_of_writing() {
+    for number in [Signal::SIGPIPE, Signal::SIGXFSZ] {
+        // SAFETY: to ignore a signal runs no code of ours.
+        let _ = unsafe { signal(number, SigHandler::SigIgn) };
+    }
 }
 
 /// Closes every descriptor after stderr: those of a careless parent, among them perhaps a copy of either end of

@@ -11,10 +11,9 @@ use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType};
 
 use crate::clock::BootTime;
 
-/// Longest text sent along; a longer one is cut.
-const TEXT_MAX: usize = 4000;
-/// Room for a tag and the longest text, with some to spare.
-const MESSAGE_MAX: usize = TEXT_MAX + 96;
+/// Longest text sent along; a longer one is cut. More than a path of PATH_MAX with every character escaped, beside
+/// what `report` lets through; well under what a socket takes in one datagram (wmem_default, 200 KiB).
+const TEXT_MAX: usize = 64 * 1024;
 
 /// What the worker reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,12 +133,17 @@ impl End {
     }
 
     fn receive<T>(&self, read: impl Fn(&[u8]) -> Option<T>) -> Received<T> {
-        let mut buffer = [0; MESSAGE_MAX];
         loop {
-            match socket::recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) => return Received::Closed,
-                Ok(length) => {
-                    if let Some(message) = buffer.get(..length).and_then(&read) {
+            // The length first: most messages are nine bytes long.
+            let whole = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
+            let received = socket::recv(self.0.as_raw_fd(), &mut [0], whole).and_then(|length| {
+                let mut message = vec![0; length];
+                socket::recv(self.0.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT).map(|_| message)
+            });
+            match received {
+                Ok(message) if message.is_empty() => return Received::Closed,
+                Ok(message) => {
+                    if let Some(message) = read(&message) {
                         return Received::Message(message);
                     }
                 }

@@ -93,7 +93,7 @@ impl Worker {
             let guard = Guard { socket, supervisor: self.supervisor, parent: self.parent, watch, linger };
             let thread = thread::Builder::new().name("guard".into()).stack_size(GUARD_STACK_BYTES);
             if let Err(error) = thread.spawn(move || guard.run()) {
-                // Nothing is held unguarded: for the supervisor a lock that was taken is lost.
+                // Nothing stays held unguarded: for the supervisor a lock that was taken is lost.
                 reports.send_report(&Report::Lost(format!("cannot start a thread ({error}); see the limit of tasks")));
                 sys::exit_now(1);
             }
@@ -102,8 +102,9 @@ impl Worker {
             let mut keeping = pin!(keeper.run(self.task, self.wait));
             if self.timing.ends_with_the_worker() {
                 // The guard starts when the keeper first waits: a store that answers at once is answered for 0.1 ms
-                // earlier, and the second look at a contended lock costs nothing. Until then the kernel does what the
-                // guard would, also where the store hangs the keeper: it kills the worker with the supervisor.
+                // earlier, and the second look at a contended lock costs nothing. Until then, also while the store
+                // hangs the keeper's first try, the kernel kills the worker with the supervisor. What it does not
+                // see is a parent that dies while the supervisor is stopped and the try hangs: three at once.
                 if poll_once(keeping.as_mut()).await.is_ready() {
                     return;
                 }

@@ -85,6 +85,21 @@ impl HungFs {
         Fault::new("locks hang", || self.command("locks"), || self.command("nothing"))
     }
 
+    /// As `frozen`, but for reads of content alone.
+    pub fn reads_hang(&self) -> Fault<'_> {
+        Fault::new("reads hang", || self.command("reads"), || self.command("nothing"))
+    }
+
+    /// As `frozen`, but for questions for a file's attributes alone.
+    pub fn attributes_hang(&self) -> Fault<'_> {
+        Fault::new("attributes hang", || self.command("attributes"), || self.command("nothing"))
+    }
+
+    /// From now on the kernel may answer for the server for an hour.
+    pub fn let_the_kernel_cache(&self) -> anyhow::Result<()> {
+        self.command("cache")
+    }
+
     /// The server is stopped: requests are not even read, and the calling process can be killed.
     pub fn stopped(&self) -> Fault<'_> {
         Fault::new("server stopped", || self.process.stop(), || self.process.go_on())

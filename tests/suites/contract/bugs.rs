@@ -13,6 +13,7 @@ const BUGS: &[(&str, &str, &str)] = &[
     ("one byte is written and only one", "two-bytes", "one byte too many"),
     ("nothing is said on success or contention", "chatty", "the holder said on standard error"),
     ("a released lock goes to the next taker", "leaves-the-worker", "status 1, not 0"),
+    ("contended means looked twice: a lock freed in between is taken", "looks-once", "silent for 25ms"),
     ("a call without arguments is answered 3, with one line", "silent-refusal", "exactly one line"),
     ("the exit code tells how it ended", "wrong-exit-code", "exit code 0 after contended"),
     ("SIGTERM closes the pipe at once, frees the lock and ends it", "ignores-sigterm", "the pipe did not end"),

@@ -174,11 +174,13 @@ fn refused(bad: &BadInput) -> anyhow::Result<()> {
     (bad.prepare)(dir.path()).context("prepare the directory")?;
     let place = dir.path().display().to_string();
     let arguments = bad.arguments.iter().map(|argument| OsString::from(argument.replace('%', &place)));
-    let before = listing(dir.path())?;
+    // Also where the helper runs: here.
+    let listings = || anyhow::Ok((listing(dir.path())?, listing(Path::new("."))?));
+    let before = listings()?;
     let launch = Launch::new(programs::helper("ctdb_mutex_file_helper")?, arguments);
     ensure_refused(launch, &bad.names.replace('%', &place))?;
-    let after = listing(dir.path())?;
-    ensure!(before == after, "the directory held {before:?} and now holds {after:?}");
+    let after = listings()?;
+    ensure!(before == after, "the directories held {before:?} and now hold {after:?}");
     Ok(())
 }
 

@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use mutex_tests::process::launch::Launch;
+use mutex_tests::process::programs;
 use mutex_tests::roster::ANSWER_LIMIT;
 use mutex_tests::services::fuse::{HungFs, Locks};
 use mutex_tests::wait::wait_for;
@@ -18,6 +20,7 @@ pub(crate) const CASES: &[Case] = &[
     ("the lock file is readable by its owner alone", mode),
     ("what stands in the lock file already does not matter, and is replaced", old_content),
     ("writes that hang neither delay nor cost the lock", writes_hang),
+    ("a limit of file sizes that forbids the line costs nothing", no_room_for_the_line),
 ];
 
 /// The JSON object in the file, once it is there: it is written after the lock is taken, by the way.
@@ -78,4 +81,16 @@ fn writes_hang() -> anyhow::Result<()> {
     let again = || crate::helper(&file).ok()?.start().ok()?.expect('0', ANSWER_LIMIT).ok();
     wait_for("the lock to be free after the thaw", Duration::from_secs(4), again)?;
     Ok(())
+}
+
+fn no_room_for_the_line() -> anyhow::Result<()> {
+    let (_dir, file) = directory()?;
+    let helper = programs::helper("ctdb_mutex_file_helper")?;
+    let holder = Launch::new(programs::packaged("/usr/bin/prlimit", "util-linux")?, ["--fsize=0"])
+        .arg(helper)
+        .arg(&file)
+        .args(&["1", "2"])
+        .start()?;
+    holder.expect('0', ANSWER_LIMIT)?;
+    holder.pipe()?.stays_silent(Duration::from_secs(2))
 }

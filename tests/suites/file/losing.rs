@@ -18,6 +18,8 @@ pub(crate) const CASES: &[Case] = &[
     ("lock calls that hang while the files answer: the pipe ends in time", || {
         ends_under(Locks::Remote, HungFs::locks_hang)
     }),
+    ("reads that hang while all else answers: the pipe ends in time", || ends_under(Locks::Local, HungFs::reads_hang)),
+    ("a file system that only the kernel's cache still speaks for: the pipe ends in time", only_the_cache_answers),
     ("a posix try that hangs in the lock call itself is undone after the thaw", || late_lock("posix")),
     ("a flock try that hangs in the lock call itself is undone after the thaw", || late_lock("flock")),
     ("a posix lock that the server dropped: the pipe ends in time", || dropped("posix")),
@@ -62,6 +64,20 @@ fn ends_under(locks: Locks, fault: fn(&HungFs) -> Fault<'_>) -> anyhow::Result<(
     holder.end(FROZEN + NOISE)?;
     holder.gone(GONE)?;
     holder.one_line()?;
+    Ok(())
+}
+
+/// The path of the proof is fresh, whatever the kernel remembers of it.
+fn only_the_cache_answers() -> anyhow::Result<()> {
+    let fs = HungFs::mount(Locks::Local)?;
+    fs.let_the_kernel_cache()?;
+    let holder = holder(&fs.path().join("lock"))?;
+    // A proof, after which the kernel knows all that a look could ask.
+    holder.pipe()?.stays_silent(Duration::from_millis(1500))?;
+    let fault = fs.attributes_hang();
+    let _hanging = fault.inject()?;
+    holder.end(FROZEN + NOISE)?;
+    holder.gone(GONE)?;
     Ok(())
 }
 

@@ -183,33 +183,31 @@ async fn a_lease_is_renewed_five_times_in_its_life_and_counts_from_each_send() {
     assert_eq!(seen, at(&expected));
 }
 
-/// The worst case of ARCHITECTURE.md: the store freezes right after it has applied a renewal.
+/// The worst case of ARCHITECTURE.md, line by line: the store freezes right after it has applied a renewal.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_freezes_is_asked_until_the_deadline_and_then_given_up() {
+    let timing = Timing::lease(Duration::from_secs(9), Duration::from_millis(500)).unwrap();
     let frozen = || Step::Renew(NOW, None);
-    let steps = vec![
-        Step::Acquire(NOW, held()),
-        Step::Announce,
-        frozen(),
-        frozen(),
-        frozen(),
-        frozen(),
-        Step::Release(None),
-        released(),
-    ];
-    let seen = replay(lease(10), NOW, steps, &[(1, TOLD), (9810, RELEASE)]).await;
+    let (thaw, never) = (released(), || Step::Release(None));
+    let steps =
+        vec![Step::Acquire(NOW, held()), Step::Announce, frozen(), frozen(), frozen(), never(), never(), never(), thaw];
+    let seen = replay(timing, NOW, steps, &[(1, TOLD), (8300, RELEASE)]).await;
     let expected = [
         (0, "acquire"),
-        (0, "held until 9800"),
+        (0, "held until 8300"),
         (1, "announce"),
-        (2000, "renew"),
-        (4500, "renew"),
-        (7000, "renew"),
-        (9500, "renew"),
-        (9810, "release"),
-        (12310, "release"),
+        (1800, "renew"),
+        (4050, "renew"),
+        (6300, "renew"),
+        (8300, "release"),
+        (10550, "release"),
+        (12800, "release"),
+        (15050, "release"),
     ];
     assert_eq!(seen, at(&expected));
+    let deadline = PausedClock::BOOT + Duration::from_millis(8300);
+    assert_eq!(timing.kill_supervisor_at(deadline).since(deadline), Duration::from_millis(350));
+    assert_eq!(timing.linger(), Duration::from_secs(9));
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,6 +14,10 @@ pub(crate) enum Held {
     Writes,
     /// Lock calls alone.
     Locks,
+    /// Reads of content alone.
+    Reads,
+    /// Questions for a file's attributes alone.
+    Attributes,
     /// Every request.
     Everything,
 }
@@ -25,6 +29,10 @@ pub(crate) enum Wants {
     Write,
     /// A lock.
     Lock,
+    /// Content.
+    Read,
+    /// A file's attributes, other than with a look-up.
+    Attributes,
     /// Anything else.
     Other,
 }
@@ -35,6 +43,8 @@ impl Held {
             Self::Nothing => false,
             Self::Writes => wants == Wants::Write,
             Self::Locks => wants == Wants::Lock,
+            Self::Reads => wants == Wants::Read,
+            Self::Attributes => wants == Wants::Attributes,
             Self::Everything => true,
         }
     }

@@ -14,6 +14,7 @@ mod tree;
 use std::ffi::OsStr;
 use std::io::{BufRead, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -31,8 +32,14 @@ use gate::{Gate, Held, Wants, lock};
 use locks::{Lock, Locks};
 use tree::Tree;
 
-/// Nothing is cached by the kernel: every look must reach the server, as on a cluster file system.
-const NOT_CACHED: Duration = Duration::ZERO;
+/// For how long the kernel may answer for the server: not at all, unless told to. A look that must be fresh has to
+/// reach the server either way.
+fn time_to_live() -> Duration {
+    if CACHED.load(Ordering::Relaxed) { Duration::from_secs(3600) } else { Duration::ZERO }
+}
+
+/// Whether the kernel may.
+static CACHED: AtomicBool = AtomicBool::new(false);
 
 /// Requests that can hang at once; each sits in one thread. More than a test's processes ever make.
 const THREADS: usize = 16;
@@ -62,14 +69,14 @@ impl HungFs {
 
 fn answer_entry(reply: ReplyEntry, result: Result<FileAttr, Errno>) {
     match result {
-        Ok(attributes) => reply.entry(&NOT_CACHED, &attributes, Generation(0)),
+        Ok(attributes) => reply.entry(&time_to_live(), &attributes, Generation(0)),
         Err(error) => reply.error(error),
     }
 }
 
 fn answer_attributes(reply: ReplyAttr, result: Result<FileAttr, Errno>) {
     match result {
-        Ok(attributes) => reply.attr(&NOT_CACHED, &attributes),
+        Ok(attributes) => reply.attr(&time_to_live(), &attributes),
         Err(error) => reply.error(error),
     }
 }
@@ -108,6 +115,7 @@ impl Filesystem for HungFs {
     }
 
     fn getattr(&self, _req: &Request, inode: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        self.gate.pass(Wants::Attributes);
         answer_attributes(reply, self.on_tree(|tree| tree.attributes(inode.0)));
     }
 
@@ -202,7 +210,7 @@ impl Filesystem for HungFs {
         });
         match made {
             Ok(attributes) => {
-                reply.created(&NOT_CACHED, &attributes, Generation(0), FileHandle(0), FopenFlags::empty());
+                reply.created(&time_to_live(), &attributes, Generation(0), FileHandle(0), FopenFlags::empty());
             }
             Err(error) => reply.error(error),
         }
@@ -219,6 +227,7 @@ impl Filesystem for HungFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        self.gate.pass(Wants::Read);
         let content = self.on_tree(|tree| {
             let (offset, size) = (count(offset)?, count(u64::from(size))?);
             Ok(tree.node(inode.0)?.read(offset, size).to_vec())
@@ -392,9 +401,12 @@ fn main() -> anyhow::Result<()> {
             "everything" => gate.set(Held::Everything),
             "writes" => gate.set(Held::Writes),
             "locks" => gate.set(Held::Locks),
+            "reads" => gate.set(Held::Reads),
+            "attributes" => gate.set(Held::Attributes),
+            "cache" => CACHED.store(true, Ordering::Relaxed),
             "nothing" => gate.set(Held::Nothing),
             "forget" => lock(&locks).forget(),
-            other => anyhow::bail!("command {other:?}: not one of everything, writes, locks, nothing, forget"),
+            other => anyhow::bail!("command {other:?}: not one that this knows"),
         }
         writeln!(answers, "ok")?;
     }

@@ -118,7 +118,7 @@ fn lock(options: &Options, file: File) -> Result<Held, Errno> {
     let mut file = file;
     for last in [false, true] {
         match lock_once(options, file) {
-            Err((back, Errno::EAGAIN | Errno::EACCES)) if !last => file = back,
+            Err((back, Errno::EAGAIN | Errno::EACCES)) if !last && !options.has("looks-once") => file = back,
             Err((_, error)) => return Err(error),
             Ok(held) => return Ok(held),
         }

@@ -16,7 +16,8 @@ use crate::report;
 use crate::timing::Timing;
 use crate::wire::Report;
 
-/// "Contended" means looked twice: our own worker that is just releasing must not cost CTDB an election (5 s).
+/// "Contended" means looked twice: our own worker that is just releasing must not cost CTDB an election (5 s). From
+/// the start of one look to the start of the other.
 const SECOND_LOOK: Duration = Duration::from_millis(50);
 /// How often `--wait-seconds` looks; a person waits for it, and the store hardly notices.
 const WAIT_LOOK: Duration = Duration::from_millis(250);
@@ -106,7 +107,7 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
                 },
                 Call::Answered(Ok(Acquired::Contended)) if !looked_once => {
                     looked_once = true;
-                    self.pause(SECOND_LOOK).await?;
+                    self.pause_until(sent + SECOND_LOOK).await?;
                 }
                 Call::Answered(Ok(Acquired::Contended)) => {
                     if self.clock.now() >= wait_until {
@@ -247,7 +248,10 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
 
     /// Waits; `None` when the order to release came first, with nothing of ours in the store.
     async fn pause(&mut self, time: Duration) -> Option<()> {
-        let until = self.clock.now() + time;
+        self.pause_until(self.clock.now() + time).await
+    }
+
+    async fn pause_until(&mut self, until: BootTime) -> Option<()> {
         match bounded(&self.clock, &mut self.orders, until, std::future::pending::<()>()).await {
             Call::Stopped => None,
             Call::Answered(()) | Call::Unanswered => Some(()),

@@ -8,8 +8,11 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Trial};
 
+/// One thing that has to be true of the tree.
+type Check = fn() -> Result<()>;
+
 fn main() -> ExitCode {
-    let checks: &[(&str, fn() -> Result<()>)] = &[
+    let checks: &[(&str, Check)] = &[
         ("every helper has its row in the README, the changelog and the roster", helpers_are_listed),
         ("every source file says at its head what it is for", files_have_heads),
         ("every make target that the README names exists", make_targets_exist),

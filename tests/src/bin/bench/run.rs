@@ -55,6 +55,8 @@ impl Started {
         let (pipe, writer) = Pipe::new()?;
         let mut command = Command::new(program);
         command.arg(lock.path()).stdin(Stdio::null()).stdout(writer).stderr(Stdio::null());
+        // Of cargo's making: each library would be looked for in its directories first.
+        command.env_remove("LD_LIBRARY_PATH");
         let at = Instant::now();
         let child = command.spawn().context("start")?;
         let process = Process::open(i32::try_from(child.id())?)?;

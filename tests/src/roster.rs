@@ -33,8 +33,8 @@ pub struct Row {
     pub timing: Timing,
     /// A new store with a free lock.
     pub store: NewStore,
-    /// The same, on a store that can be frozen.
-    pub hangable: NewStore,
+    /// The same, on a store that can be frozen; `None` where there is none for this kind of lock.
+    pub hangable: Option<NewStore>,
     /// The helper that this one replaces, if any (P8).
     pub rival: Option<Rival>,
 }
@@ -117,7 +117,7 @@ impl Row {
 
     /// The same, on a store that can be frozen.
     pub fn hangable_bench(&self) -> anyhow::Result<Bench<'_>> {
-        self.bench_on(self.hangable)
+        self.bench_on(self.hangable.context("this row has no store that can be frozen")?)
     }
 
     fn bench_on(&self, store: NewStore) -> anyhow::Result<Bench<'_>> {

@@ -43,7 +43,7 @@ struct Held {
 
 impl FileLock {
     pub(crate) fn new(path: PathBuf, lock_type: LockType, required: Vec<String>) -> Self {
-        Self { place: Place::new(path, required), lock_type, held: None }
+        Self { place: Place::new(path, required, lock_type), lock_type, held: None }
     }
 
     /// Whether what we hold still is what everybody else would lock.

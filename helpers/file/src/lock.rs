@@ -5,8 +5,8 @@
 //! asked for as somebody else, so a POSIX lock is asked for as an open file description and the other way round
 //! (FACTS C4); flock has no question.
 //!
-//! `posix` is the default also because the kernel does not take back an `ofd` lock that a FUSE file system's server
-//! keeps when the holder is killed: it sends no unlock for that owner (seen on Linux 6.18).
+//! `ofd` is refused on FUSE: when a holder is killed, the kernel sends the server no unlock for that kind of owner (seen
+//! on Linux 6.18, with a server that keeps the locks; FACTS C3 doubted it).
 
 use std::fs::File;
 use std::io;

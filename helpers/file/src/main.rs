@@ -45,8 +45,7 @@ struct Args {
     #[arg(value_name = "PING-TIMEOUT-SECONDS", default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     ping_timeout_seconds: Duration,
 
-    /// posix: byte 0, as Samba's helper; ofd: the same by open file description (not on FUSE: a killed holder's lock may
-    /// stay); flock: where only that is cluster-wide (a file system that drops it in silence is not noticed)
+    /// posix: byte 0, as Samba's helper; ofd: the same by open file description (refused on FUSE); flock: where only that is cluster-wide (a file system that drops it in silence is not noticed)
     #[arg(long, value_name = "TYPE", value_enum, default_value_t = lock::LockType::Posix)]
     lock_type: lock::LockType,
 

@@ -13,6 +13,13 @@ pub(crate) struct Mount {
     pub(crate) point: String,
 }
 
+impl Mount {
+    /// Whether a process serves it.
+    pub(crate) fn is_fuse(&self) -> bool {
+        matches!(self.kind.split('.').next(), Some("fuse" | "fuseblk"))
+    }
+}
+
 /// The mount that an open file or directory is on.
 ///
 /// By the mount's number, not the device's: a btrfs subvolume has a device number that no mount shows.

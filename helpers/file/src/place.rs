@@ -10,7 +10,7 @@ use mutex_core::backend::Failure;
 use nix::errno::Errno;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, openat, statx};
 
-use crate::lock::errno;
+use crate::lock::{LockType, errno};
 use crate::mount::{self, Mount};
 
 /// The one file that everybody's lock is on.
@@ -32,11 +32,12 @@ pub(crate) struct Place {
     path: PathBuf,
     /// Any of these; none: any.
     required: Vec<String>,
+    lock_type: LockType,
 }
 
 impl Place {
-    pub(crate) fn new(path: PathBuf, required: Vec<String>) -> Self {
-        Self { path, required }
+    pub(crate) fn new(path: PathBuf, required: Vec<String>, lock_type: LockType) -> Self {
+        Self { path, required, lock_type }
     }
 
     /// The open directory of the file, which is on a file system of a required kind.
@@ -63,17 +64,22 @@ impl Place {
         Ok(directory)
     }
 
-    /// Refuses what is on another kind of file system than required.
+    /// Refuses what is on another kind of file system than required, and a lock that would be left behind there.
     fn check_mount(&self, place: impl AsFd) -> Result<(), Failure> {
-        if self.required.is_empty() {
+        if self.required.is_empty() && self.lock_type != LockType::Ofd {
             return Ok(());
         }
-        let Mount { kind, point } = mount_of(place)?;
-        if self.required.contains(&kind) {
-            return Ok(());
+        let mount = mount_of(place)?;
+        let Mount { kind, point } = &mount;
+        if !self.required.is_empty() && !self.required.contains(kind) {
+            let cause = format!("it is on {kind} ({point}), not on {}", self.required.join(" or "));
+            return Err(Failure::permanent("lock", cause, "mount the cluster file system first"));
         }
-        let cause = format!("it is on {kind} ({point}), not on {}", self.required.join(" or "));
-        Err(Failure::permanent("lock", cause, "mount the cluster file system first"))
+        if self.lock_type == LockType::Ofd && mount.is_fuse() {
+            let cause = format!("on {kind} ({point}) an ofd lock can outlive a holder that was killed");
+            return Err(Failure::permanent("lock", cause, "use --lock-type posix"));
+        }
+        Ok(())
     }
 
     /// Opens the file for locking, making it where it is missing, once its place is as it has to be.

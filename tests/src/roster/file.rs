@@ -24,7 +24,10 @@ const RECHECK: u64 = 1;
 const PING_TIMEOUT: u64 = 2;
 
 pub(super) fn rows() -> Vec<Row> {
-    vec![row("file-posix", "posix"), row("file-ofd", "ofd"), row("file-flock", "flock")]
+    // An ofd lock is refused on FUSE. On a disk that hangs the file suite tries it, but there the kernel's memory
+    // answers a try, so that the contract's cases of a hung try would have nothing to hang in.
+    let ofd = Row { hangable: None, ..row("file-ofd", "ofd") };
+    vec![row("file-posix", "posix"), ofd, row("file-flock", "flock")]
 }
 
 pub(super) fn row(name: &'static str, lock_type: &str) -> Row {
@@ -40,7 +43,7 @@ pub(super) fn row(name: &'static str, lock_type: &str) -> Row {
             lease: None,
         },
         store: || Ok(Box::new(LockFile::in_directory()?)),
-        hangable: || Ok(Box::new(LockFile::on_fuse()?)),
+        hangable: Some(|| Ok(Box::new(LockFile::on_fuse()?))),
         // Samba's takes a POSIX lock, with which an OFD lock conflicts and a flock does not.
         rival: (lock_type != "flock")
             .then_some(Rival { program: "/usr/libexec/ctdb/ctdb_mutex_fcntl_helper", package: "ctdb" }),

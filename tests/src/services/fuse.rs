@@ -100,6 +100,11 @@ impl HungFs {
         self.command("cache")
     }
 
+    /// Should this process die, the server unmounts that at its end too.
+    pub(super) fn takes_along(&self, mount_point: &Path) -> anyhow::Result<()> {
+        self.command(&format!("take along {}", mount_point.display()))
+    }
+
     /// The server is stopped: requests are not even read, and the calling process can be killed.
     pub fn stopped(&self) -> Fault<'_> {
         Fault::new("server stopped", || self.process.stop(), || self.process.go_on())

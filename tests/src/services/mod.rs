@@ -4,4 +4,5 @@
 //! that heals, and whose `Drop` ends every process it started, also when the test failed.
 
 pub mod ctdb;
+pub mod disk;
 pub mod fuse;

@@ -11,12 +11,12 @@ use rustix::process::Signal;
 use crate::{AT_ONCE, Case, GONE, NOISE, ensure_held, wait_free};
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("a frozen store ends the pipe in time, and not too early", held_and_frozen),
-    Case::new("a stall shorter than promised costs nothing", short_stalls),
-    Case::new("SIGTERM with a frozen store closes the pipe at once and ends the supervisor", stopped_while_frozen),
-    Case::new("a try on a frozen store is silent until its limit, then 2 with one line", try_times_out),
-    Case::new("a try that timed out leaves nothing behind after the thaw", timed_out_try_is_undone),
-    Case::new("a cancelled try leaves nothing behind after the thaw", cancelled_try_is_undone),
+    Case::hung("a frozen store ends the pipe in time, and not too early", held_and_frozen),
+    Case::hung("a stall shorter than promised costs nothing", short_stalls),
+    Case::hung("SIGTERM with a frozen store closes the pipe at once and ends the supervisor", stopped_while_frozen),
+    Case::hung("a try on a frozen store is silent until its limit, then 2 with one line", try_times_out),
+    Case::hung("a try that timed out leaves nothing behind after the thaw", timed_out_try_is_undone),
+    Case::hung("a cancelled try leaves nothing behind after the thaw", cancelled_try_is_undone),
 ];
 
 /// `--acquire-timeout-seconds` of the cases here.

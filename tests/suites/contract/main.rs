@@ -41,6 +41,11 @@ impl Case {
     const fn new(name: &'static str, run: fn(&Row) -> anyhow::Result<()>) -> Self {
         Self { name, run, applies: |_| true }
     }
+
+    /// One that freezes the store.
+    const fn hung(name: &'static str, run: fn(&Row) -> anyhow::Result<()>) -> Self {
+        Self { name, run, applies: |row| row.hangable.is_some() }
+    }
 }
 
 /// What a machine of two cores that runs other trials too adds to a measured time. A helper whose mistake is smaller

@@ -166,6 +166,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials.push(trial("--require-fs of a file that is mounted there from elsewhere: 3 with one line", mounted_file));
     trials.push(trial("a file system without locks: 3 with one line", || without_locks("posix")));
     trials.push(trial("a file system without locks, flock: 3 with one line", || without_locks("flock")));
+    trials.push(trial("an ofd lock on FUSE: 3 with one line, nothing made", ofd_on_fuse));
     trials
 }
 
@@ -233,4 +234,13 @@ fn without_locks(lock_type: &str) -> anyhow::Result<()> {
     let file = fs.path().join("lock");
     let launch = crate::helper(&file)?.args(&["--lock-type", lock_type]);
     ensure_refused(launch, &file.display().to_string())
+}
+
+/// A killed holder would leave it behind.
+fn ofd_on_fuse() -> anyhow::Result<()> {
+    let fs = HungFs::mount(Locks::Remote)?;
+    let file = fs.path().join("lock");
+    ensure_refused(crate::helper(&file)?.args(&["--lock-type", "ofd"]), "use --lock-type posix")?;
+    ensure!(!file.exists(), "{} was made", file.display());
+    Ok(())
 }

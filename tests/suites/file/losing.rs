@@ -3,8 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
+use anyhow::Context;
 use mutex_tests::fault::Fault;
 use mutex_tests::roster::ANSWER_LIMIT;
+use mutex_tests::services::disk::HungDisk;
 use mutex_tests::services::fuse::{HungFs, Locks};
 use rustix::process::Signal;
 
@@ -22,10 +24,12 @@ pub(crate) const CASES: &[Case] = &[
     ("a file system that only the kernel's cache still speaks for: the pipe ends in time", only_the_cache_answers),
     ("a posix try that hangs in the lock call itself is undone after the thaw", || late_lock("posix")),
     ("a flock try that hangs in the lock call itself is undone after the thaw", || late_lock("flock")),
-    ("a posix lock that the server dropped: the pipe ends in time", || dropped("posix")),
-    ("an ofd lock that the server dropped: the pipe ends in time", || dropped("ofd")),
-    ("a posix lock that the server gave to another: the pipe ends in time", || given_away("posix")),
-    ("an ofd lock that the server gave to another: the pipe ends in time", || given_away("ofd")),
+    ("a posix lock that the server dropped: the pipe ends in time", dropped),
+    ("a posix lock that the server gave to another: the pipe ends in time", given_away),
+    ("a posix lock on a disk that hangs: the pipe ends in time", || disk_hangs("posix")),
+    ("an ofd lock on a disk that hangs: the pipe ends in time", || disk_hangs("ofd")),
+    ("a flock on a disk that hangs: the pipe ends in time", || disk_hangs("flock")),
+    ("SIGTERM with an ofd lock on a disk that hangs closes the pipe at once", || stopped_on_a_hung_disk("ofd")),
     ("the supervisor killed while its try hangs: the worker goes at once", killed_while_trying),
 ];
 
@@ -81,7 +85,7 @@ fn only_the_cache_answers() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The server applies the lock after the try was given up (P6). Not for ofd: see `places::kept_by_server`.
+/// The server applies the lock after the try was given up (P6).
 fn late_lock(lock_type: &str) -> anyhow::Result<()> {
     let fs = HungFs::mount(Locks::Remote)?;
     let file = fs.path().join("lock");
@@ -100,12 +104,10 @@ fn late_lock(lock_type: &str) -> anyhow::Result<()> {
     start()?.expect('0', ANSWER_LIMIT)
 }
 
-/// A flock cannot be asked after: no such case for it.
-fn dropped(lock_type: &str) -> anyhow::Result<()> {
+/// A flock cannot be asked after, and an ofd lock has no such server: no such case for them.
+fn dropped() -> anyhow::Result<()> {
     let fs = HungFs::mount(Locks::Remote)?;
-    let file = fs.path().join("lock");
-    let holder = helper(&file)?.args(&["1", "2", "--lock-type", lock_type]).start()?;
-    holder.expect('0', ANSWER_LIMIT)?;
+    let holder = holder(&fs.path().join("lock"))?;
     // Two proofs, which must not mistake the server's answer for a loss.
     holder.pipe()?.stays_silent(Duration::from_millis(2500))?;
     let fault = fs.locks_dropped();
@@ -117,19 +119,57 @@ fn dropped(lock_type: &str) -> anyhow::Result<()> {
 }
 
 /// As `dropped`, and the next in line has it before the first proof after that.
-fn given_away(lock_type: &str) -> anyhow::Result<()> {
+fn given_away() -> anyhow::Result<()> {
     let fs = HungFs::mount(Locks::Remote)?;
     let file = fs.path().join("lock");
-    let start = |options: &[&str]| helper(&file)?.args(&["1", "2", "--lock-type", lock_type]).args(options).start();
-    let holder = start(&[])?;
-    holder.expect('0', ANSWER_LIMIT)?;
-    let next = start(&["--wait-seconds", "20"])?;
+    let holder = holder(&file)?;
+    let next = helper(&file)?.args(&["1", "2", "--wait-seconds", "20"]).start()?;
     next.pipe()?.stays_silent(Duration::from_millis(500))?;
     let fault = fs.locks_dropped();
     let _dropped = fault.inject()?;
     next.expect('0', Duration::from_secs(1))?;
     holder.end(Duration::from_secs(2) + NOISE)?;
     next.pipe()?.stays_silent(Duration::from_secs(2))
+}
+
+/// Whatever the moment: also while what the helper wrote is still on its way to the disk.
+fn disk_hangs(lock_type: &str) -> anyhow::Result<()> {
+    let disk = HungDisk::mount()?;
+    let file = disk.path().join("lock");
+    for after in [0, 400, 1500].map(Duration::from_millis) {
+        let holder = helper(&file)?.args(&["1", "2", "--lock-type", lock_type]).start()?;
+        holder.expect('0', ANSWER_LIMIT)?;
+        let worker = holder.worker()?;
+        holder.pipe()?.stays_silent(after)?;
+        let fault = disk.frozen();
+        let frozen = fault.inject()?;
+        holder.end(FROZEN + NOISE).with_context(|| format!("{after:?} after the byte"))?;
+        holder.gone(GONE)?;
+        holder.one_line()?;
+        frozen.heal()?;
+        worker.wait_gone(GONE).context("the worker, after the thaw")?;
+    }
+    Ok(())
+}
+
+/// P4 where not even a kill ends the worker.
+fn stopped_on_a_hung_disk(lock_type: &str) -> anyhow::Result<()> {
+    let disk = HungDisk::mount()?;
+    let file = disk.path().join("lock");
+    let start = || helper(&file)?.args(&["1", "10", "--lock-type", lock_type]).start();
+    let holder = start()?;
+    holder.expect('0', ANSWER_LIMIT)?;
+    let worker = holder.worker()?;
+    let fault = disk.frozen();
+    let frozen = fault.inject()?;
+    // Into the next proof.
+    holder.pipe()?.stays_silent(Duration::from_millis(1500))?;
+    holder.signal(Signal::TERM)?;
+    holder.end(NOISE)?;
+    holder.gone(GONE)?;
+    frozen.heal()?;
+    worker.wait_gone(GONE).context("the worker, after the thaw")?;
+    start()?.expect('0', ANSWER_LIMIT)
 }
 
 /// Where the kernel can end a call that hangs: a stopped server has not read it.

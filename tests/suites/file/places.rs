@@ -15,7 +15,6 @@ pub(crate) const CASES: &[Case] = &[
     ("a world-writable directory with the sticky bit is fine", sticky),
     ("--require-fs with the file system's own type is fine", required_fs),
     ("a posix lock kept by a server is taken, refused to others, kept and released", || kept_by_server("posix")),
-    ("an ofd lock kept by a server is taken, refused to others, kept and released", || kept_by_server("ofd")),
     ("a flock kept by a server is taken, refused to others, kept and released", || kept_by_server("flock")),
     ("posix and ofd locks exclude each other, and flock neither", kinds),
 ];
@@ -51,11 +50,6 @@ fn kept_by_server(lock_type: &str) -> anyhow::Result<()> {
         holder.end(GONE)?;
         worker.wait_gone(GONE)?;
     }
-    if lock_type == "ofd" {
-        return Ok(());
-    }
-    // Linux sends a FUSE server no unlock for an OFD lock whose process dies (seen on 6.18): the server keeps it, unless
-    // it drops a file's locks at its release. Nothing in user space can change that.
     let holder = start()?;
     holder.expect('0', ANSWER_LIMIT)?;
     let worker = holder.worker()?;

@@ -4,8 +4,8 @@
 //!
 //! The second argument says who keeps the locks: the kernel of this machine, this server, or nobody (ENOLCK).
 //! Standard input takes one command a line, each answered with `ok`: `everything`, `writes`, `locks` or `nothing` is
-//! held back from then on; `forget` drops every lock the server keeps. `ok` is also said once, when the file system is
-//! mounted. At the end of standard input it unmounts and goes.
+//! held back from then on; `forget` drops every lock the server keeps; `take along PATH` names a mount that is to end with
+//! this one. `ok` is also said once, when the file system is mounted. At the end of standard input it unmounts and goes.
 
 mod gate;
 mod locks;
@@ -13,7 +13,7 @@ mod tree;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, Write};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -394,6 +394,7 @@ fn main() -> anyhow::Result<()> {
         .and_then(Session::spawn)
         .with_context(|| format!("mount {} (package fuse3, device /dev/fuse)", mount_point.to_string_lossy()))?;
 
+    let mut taken_along = Vec::new();
     let mut answers = std::io::stdout();
     writeln!(answers, "ok")?;
     for command in std::io::stdin().lock().lines() {
@@ -406,7 +407,10 @@ fn main() -> anyhow::Result<()> {
             "cache" => CACHED.store(true, Ordering::Relaxed),
             "nothing" => gate.set(Held::Nothing),
             "forget" => lock(&locks).forget(),
-            other => anyhow::bail!("command {other:?}: not one that this knows"),
+            other => match other.strip_prefix("take along ") {
+                Some(path) => taken_along.push(PathBuf::from(path)),
+                None => anyhow::bail!("command {other:?}: not one that this knows"),
+            },
         }
         writeln!(answers, "ok")?;
     }
@@ -414,8 +418,10 @@ fn main() -> anyhow::Result<()> {
     // Whoever started this is dead, else it had ended us: nothing may hang on the way out, and helpers that still have
     // files open must not keep the mount.
     gate.set(Held::Nothing);
-    umount2(Path::new(&mount_point), MntFlags::MNT_DETACH).context("unmount")?;
-    let _ = std::fs::remove_dir(&mount_point);
+    for place in taken_along.into_iter().chain([PathBuf::from(mount_point)]) {
+        let _ = umount2(&place, MntFlags::MNT_DETACH);
+        let _ = std::fs::remove_dir(&place);
+    }
     drop(session);
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::{Arguments, Trial};
 
 /// One thing that has to be true of the tree.
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         ("every option that the README shows is one of the helper's", options_exist),
         ("every mutation applies, and says what it breaks and which case fails", mutations_apply),
         ("every promise has a mutation", promises_have_mutations),
+        ("every case of a suite is failed by a mutation", cases_have_mutations),
         ("every shell script parses", scripts_parse),
     ];
     let trials = checks.iter().map(|&(name, check)| Trial::test(name, move || Ok(check()?))).collect();
@@ -121,7 +122,7 @@ fn mutations() -> Result<Vec<(String, String)>> {
 
 fn mutations_apply() -> Result<()> {
     for (path, text) in mutations()? {
-        for key in ["Promise", "Why", "Suite", "Case"] {
+        for key in ["Promise", "Why", "Case"] {
             ensure!(text.lines().any(|line| line.starts_with(&format!("{key}: "))), "{path} has no line \"{key}: …\"");
         }
         let output = Command::new("git").args(["apply", "--check", &path]).current_dir(top()).output()?;
@@ -141,6 +142,46 @@ fn promises_have_mutations() -> Result<()> {
         ensure!(broken.contains(promise), "no mutation breaks {promise}");
     }
     Ok(())
+}
+
+/// `tests/mutate` shows that they do fail; here, that none was forgotten.
+fn cases_have_mutations() -> Result<()> {
+    let mutations = mutations()?;
+    let broken: BTreeSet<&str> =
+        mutations.iter().flat_map(|(_, text)| text.lines()).filter_map(|line| line.strip_prefix("Case: ")).collect();
+    // The wrong helper's are about the cases, not about the product.
+    let of_the_product =
+        |case: &&String| !case.contains("wrong helper: ") && !case.ends_with("has a bug that fails it");
+    let mut known = BTreeSet::new();
+    for suite in ["contract", "file", "ctdb"] {
+        known.extend(cases_of(suite)?.iter().filter(of_the_product).map(|case| format!("{suite} {case}")));
+    }
+    if let Some(gone) = broken.iter().find(|&&case| !known.contains(case)) {
+        bail!("a mutation names {gone:?}, which is no case");
+    }
+    // A case of the contract is one, whatever the row.
+    let without_row = |case: &str| match case.strip_prefix("contract ").and_then(|case| case.split_once(": ")) {
+        Some((_row, case)) => case.to_owned(),
+        None => case.to_owned(),
+    };
+    let broken: BTreeSet<String> = broken.into_iter().map(without_row).collect();
+    let forgotten: BTreeSet<String> = known.iter().map(|case| without_row(case)).collect();
+    let forgotten: Vec<&String> = forgotten.difference(&broken).collect();
+    ensure!(forgotten.is_empty(), "no mutation fails {forgotten:#?}");
+    Ok(())
+}
+
+/// What the suite lists.
+fn cases_of(suite: &str) -> Result<Vec<String>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["test", "--quiet", "--package", "mutex-tests", "--test", suite, "--", "--list"])
+        .current_dir(top())
+        .output()
+        .context("run cargo")?;
+    ensure!(output.status.success(), "{suite} --list: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
 }
 
 fn scripts_parse() -> Result<()> {

@@ -113,7 +113,11 @@ impl Backend for FileLock {
         thread::Builder::new()
             .name("announce".into())
             .stack_size(ANNOUNCE_STACK_BYTES)
-            .spawn(move || holder_line::write(&file, &holder))
+            .spawn(move || {
+                if let Err(error) = holder_line::write(&file, &holder) {
+                    tracing::info!("cannot write the holder into the file, the lock is held all the same: {error}");
+                }
+            })
             .map(drop)
             .map_err(|error| Failure::transient("write the holder into", error, "the lock is held all the same"))
     }

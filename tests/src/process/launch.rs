@@ -24,7 +24,7 @@ pub enum Stderr {
     WithoutReader,
     /// Into a pipe that is full and is not read.
     Full,
-    /// Nowhere: the descriptor is closed.
+    /// Nowhere: the descriptor is closed, and standard input too.
     Closed,
     /// Into the pipe of standard output.
     SamePipe,
@@ -39,6 +39,7 @@ pub struct Launch {
     stderr: Stderr,
     stdout: Option<OwnedFd>,
     own_group: bool,
+    directory: Option<PathBuf>,
     /// Redirections that a shell makes before it becomes the helper.
     redirections: &'static str,
     with_another_reader: bool,
@@ -55,6 +56,7 @@ impl Launch {
             stderr: Stderr::File,
             stdout: None,
             own_group: false,
+            directory: None,
             redirections: "",
             with_another_reader: false,
             gate: None,
@@ -93,6 +95,13 @@ impl Launch {
     #[must_use]
     pub fn own_group(mut self) -> Self {
         self.own_group = true;
+        self
+    }
+
+    /// The helper's working directory.
+    #[must_use]
+    pub fn in_directory(mut self, directory: &Path) -> Self {
+        self.directory = Some(directory.to_owned());
         self
     }
 
@@ -163,7 +172,7 @@ impl Launch {
                 writer
             }
             Stderr::Closed => {
-                redirections.push_str(" 2>&-");
+                redirections.push_str(" 2>&- <&-");
                 log.try_clone()?.into()
             }
             Stderr::SamePipe => writer.try_clone()?,
@@ -190,6 +199,9 @@ impl Launch {
         command.stdin(if parent.is_some() { Stdio::piped() } else { stdin });
         if let Some(gate) = &self.gate {
             command.env("GATE", gate);
+        }
+        if let Some(directory) = self.directory {
+            command.current_dir(directory);
         }
         if self.own_group {
             command.process_group(0);

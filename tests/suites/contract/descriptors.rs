@@ -1,6 +1,9 @@
 //! Standard error in every bad state (DESIGN 3: best effort), and descriptors that a careless parent passes on.
 
-use anyhow::Context;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use mutex_tests::process::helper::Helper;
 use mutex_tests::process::launch::Stderr;
 use mutex_tests::roster::{ANSWER_LIMIT, Bench, Row};
 use rustix::process::Signal;
@@ -16,18 +19,22 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("an inherited copy of the pipe's reading end does not hide that CTDB is gone", another_reader),
 ];
 
+/// Long enough for a worker to find that something is amiss (P5: 1 s), where nothing is.
+const HOLDS: Duration = Duration::from_millis(1500);
+
 /// Three ends that have something to say, or could: refused, released, lost.
 fn behaves(row: &Row, stderr: fn() -> Stderr) -> anyhow::Result<()> {
     let bench = row.bench()?;
     let refused = bench.launch_without_arguments().stderr(stderr()).start()?;
     refused.expect('3', ANSWER_LIMIT).context("a call without arguments")?;
-    refused.gone(GONE)?;
+    ensure_exits(refused, 3)?;
 
     let holder = bench.launch().stderr(stderr()).start()?;
     holder.expect('0', ANSWER_LIMIT)?;
+    holder.pipe()?.stays_silent(HOLDS)?;
     holder.signal(Signal::TERM)?;
     holder.pipe()?.end_after_anything(AT_ONCE)?;
-    holder.gone(GONE)?;
+    ensure_exits(holder, 0)?;
     wait_free(&bench, GONE)?;
 
     let robbed = bench.launch().stderr(stderr()).start()?;
@@ -36,7 +43,13 @@ fn behaves(row: &Row, stderr: fn() -> Stderr) -> anyhow::Result<()> {
     let taking = takings.first().context("the store has no way to take a lock away")?;
     let _taken = taking.inject()?;
     robbed.pipe()?.end_after_anything(row.timing.reported + NOISE).context("lost")?;
-    robbed.gone(GONE)?;
+    ensure_exits(robbed, 4)
+}
+
+/// Not by a signal, and with the code that any other standard error would have brought.
+fn ensure_exits(mut helper: Helper, wanted: i32) -> anyhow::Result<()> {
+    let code = helper.exit_code(GONE)?;
+    ensure!(code == wanted, "exit code {code}, not {wanted}");
     Ok(())
 }
 

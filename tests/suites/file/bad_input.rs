@@ -175,13 +175,11 @@ fn refused(bad: &BadInput) -> anyhow::Result<()> {
     (bad.prepare)(dir.path()).context("prepare the directory")?;
     let place = dir.path().display().to_string();
     let arguments = bad.arguments.iter().map(|argument| OsString::from(argument.replace('%', &place)));
-    // Also where the helper runs: here.
-    let listings = || anyhow::Ok((listing(dir.path())?, listing(Path::new("."))?));
-    let before = listings()?;
-    let launch = Launch::new(programs::helper("ctdb_mutex_file_helper")?, arguments);
+    let before = listing(dir.path())?;
+    let launch = Launch::new(programs::helper("ctdb_mutex_file_helper")?, arguments).in_directory(dir.path());
     ensure_refused(launch, &bad.names.replace('%', &place))?;
-    let after = listings()?;
-    ensure!(before == after, "the directories held {before:?} and now hold {after:?}");
+    let after = listing(dir.path())?;
+    ensure!(before == after, "the directory held {before:?} and now holds {after:?}");
     Ok(())
 }
 

@@ -112,12 +112,13 @@ fn hostile() -> anyhow::Result<()> {
     let (_dir, file) = directory()?;
     let holder = holder(&file)?;
     let pid = holder.worker()?.pid();
+    // The true worker's number: another's line would not be shown at all.
     let host = "\u{1b}[2J\u{9b}31m\r\n\u{7}\u{202e}evil";
     let contents: [Vec<u8>; 7] = [
         // Every character of it is escaped to eight.
-        json!({"host": "\u{202e}".repeat(1000), "pid": pid, "since": "y"}).to_string().into(),
-        json!({"host": host, "pid": pid, "since": host}).to_string().into(),
-        format!("{}\n", json!({"host": "x".repeat(5_000_000), "pid": pid, "since": "y"})).into(),
+        json!({"host": "\u{202e}".repeat(1000), "worker_pid": pid, "since": "y"}).to_string().into(),
+        json!({"host": host, "worker_pid": pid, "since": host}).to_string().into(),
+        format!("{}\n", json!({"host": "x".repeat(5_000_000), "worker_pid": pid, "since": "y"})).into(),
         b"\x1b[2J\x07\x9b evil \xff\xfe\n".to_vec(),
         b"\xff".repeat(5_000_000),
         b"[".repeat(1_000_000),

@@ -2,7 +2,7 @@
 //!
 //! Rust's standard library refers to it even though nothing here unwinds (`panic = "abort"`), and else `libgcc_s.so.1`
 //! is loaded at each start: an eighth of the time to the byte (`make bench`). Without the static library the binary
-//! is the same, only slower to start.
+//! is the same, only slower to start. The library's licence has the GCC Runtime Library Exception: ours stays as it is.
 
 // It talks to cargo.
 #![allow(clippy::print_stdout)]

@@ -19,7 +19,9 @@
 //! # Not promised
 //! Fencing. A paused virtual machine resumes with a CTDB that has not read the end of the pipe yet; what it wrote
 //! meanwhile, and what was on its way, nobody here can take back. Nor a parent that dies before `main` runs while a
-//! third process keeps the pipe's reader open: there is no sign of it.
+//! third process keeps the pipe's reader open: there is no sign of it. Where standard error is a file on the store that
+//! hangs, the pipe ends in time, but the process is gone only at the thaw: whoever has a file open there hangs in its
+//! close.
 //!
 //! # Map
 //! | module | its one job |
@@ -33,7 +35,7 @@
 //! | `entry` | [`main!`], which starts a helper 0.1 ms earlier |
 //! | `wire` | what the two say to each other |
 //! | `cause` | why a helper stops: byte, exit code and line |
-//! | `clock`, `parent`, `pipe`, `stderr`, `sys` | the parts of Linux that all this stands on |
+//! | `clock`, `descriptor`, `parent`, `pipe`, `stderr`, `sys` | the parts of Linux that all this stands on |
 //!
 //! ARCHITECTURE.md has the process picture, the states and the worst case second by second.
 //!
@@ -113,6 +115,7 @@
 
 mod cause;
 mod clock;
+mod descriptor;
 mod entry;
 mod options;
 mod parent;

@@ -5,9 +5,11 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, write};
 
+use rustix::fs::FileType;
+
+use crate::descriptor::behind;
 use crate::status::Status;
 
 /// The end of CTDB's pipe that is ours. Its close is the message "lost" or "done".
@@ -33,13 +35,11 @@ impl Pipe {
     /// Where `/dev/null` cannot be opened.
     pub(crate) fn new() -> io::Result<Self> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
-        let (out, err) = (fstat(io::stdout())?, fstat(io::stderr())?);
-        let kind = SFlag::from_bits_truncate(out.st_mode & SFlag::S_IFMT.bits());
-        let is_pipe = kind == SFlag::S_IFIFO || kind == SFlag::S_IFSOCK;
-        let same = (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino);
+        let (out, err) = (behind(io::stdout())?, behind(io::stderr())?);
+        let is_pipe = matches!(out.kind, FileType::Fifo | FileType::Socket);
         // A parent that leaves the reader's end on our stdin would keep us from ever seeing it closed.
         dup2_stdin(&null)?;
-        Ok(Self { null, shared_with_stderr: is_pipe && same })
+        Ok(Self { null, shared_with_stderr: is_pipe && out == err })
     }
 
     /// What to poll: without any event asked for, an error or hang-up means that the reader is gone.

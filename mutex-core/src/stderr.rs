@@ -1,22 +1,30 @@
-//! Standard error, best effort: a line that cannot be written at once is dropped.
+//! Standard error, best effort: a line that cannot be written within 50 ms is dropped.
 //!
 //! CTDB's log reads our stderr, or nobody does, or a full pipe's reader sleeps: none of these may stop a helper
 //! that has a lock to let go. The description is shared with CTDB, so it must not be made non-blocking.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::Mode;
+use rustix::fs::FileType;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+
+use crate::descriptor::{Behind, behind};
+use crate::sys;
 
 /// Longest line: what a pipe takes whole or not at all (PIPE_BUF).
 const LINE_MAX: usize = 4096;
 
 /// Whether a person reads along.
 pub(crate) fn is_terminal() -> bool {
-    io::stderr().is_terminal()
+    behind(io::stderr()).is_ok_and(|behind| behind.kind == FileType::CharacterDevice) && io::stderr().is_terminal()
 }
 
 /// Writes `text` as one line, with control characters escaped.
@@ -59,19 +67,30 @@ impl Write for BestEffort {
     }
 }
 
-/// One write that does not wait, whatever stderr is.
+/// One write that does not keep us waiting, whatever stderr is.
 fn write_now(bytes: &[u8]) {
     let stderr = io::stderr();
     let fd = stderr.as_fd();
-    let Ok(stat) = fstat(fd) else { return };
-    let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
+    let Ok(Behind { kind, .. }) = behind(fd) else { return };
     // Every error is a line dropped: there is nobody left to tell.
-    if kind == SFlag::S_IFSOCK {
+    if kind == FileType::Socket {
         let _ = send(fd.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
-    } else if kind == SFlag::S_IFIFO {
-        // A description of our own of the same pipe, which may be non-blocking.
-        let _ = own_description(fd.as_raw_fd()).map(|own| nix::unistd::write(own, bytes));
-    } else {
+        return;
+    }
+    if kind == FileType::Fifo {
+        match own_description(fd.as_raw_fd()) {
+            Ok(own) => {
+                let _ = nix::unistd::write(own, bytes);
+                return;
+            }
+            // No reader.
+            Err(Errno::ENXIO) => return,
+            // Somebody else's pipe, which we may write to but not open.
+            Err(_) => {}
+        }
+    }
+    // Room on a terminal may be too little, and a file may lie on the very store that hangs.
+    if write_from_child(bytes).is_err() {
         let mut ready = [PollFd::new(fd, PollFlags::POLLOUT)];
         if poll(&mut ready, PollTimeout::ZERO).is_ok_and(|n| n > 0) {
             let _ = nix::unistd::write(fd, bytes);
@@ -79,9 +98,39 @@ fn write_now(bytes: &[u8]) {
     }
 }
 
+/// A description of our own of the same pipe, which may be non-blocking.
 fn own_description(fd: i32) -> nix::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{fd}");
     open(path.as_str(), OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// How long a line is waited for.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The child that did not end in time: while it hangs, all further lines would hang too. 0: none.
+static STUCK: AtomicI32 = AtomicI32::new(0);
+
+/// Has a child write, which can be left behind.
+///
+/// # Errors
+/// Where there can be no child.
+fn write_from_child(bytes: &[u8]) -> nix::Result<()> {
+    let stuck = Pid::from_raw(STUCK.load(Ordering::Relaxed));
+    if stuck.is_some() && matches!(waitpid(stuck, WaitOptions::NOHANG), Ok(None)) {
+        return Ok(());
+    }
+    let child = Pid::from_raw(sys::write_to_stderr_from_child(bytes)?.as_raw()).ok_or(Errno::ECHILD)?;
+    let ended = pidfd_open(child, PidfdFlags::empty()).is_ok_and(|pidfd| {
+        let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        let patience = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::ZERO);
+        poll(&mut ended, patience).is_ok_and(|n| n > 0)
+    });
+    if !ended {
+        let _ = kill_process(child, Signal::KILL);
+    }
+    let gone = !matches!(waitpid(Some(child), WaitOptions::NOHANG), Ok(None));
+    STUCK.store(if gone { 0 } else { child.as_raw_nonzero().get() }, Ordering::Relaxed);
+    Ok(())
 }
 
 #[cfg(test)]

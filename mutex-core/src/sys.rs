@@ -70,6 +70,25 @@ pub(crate) fn fork() -> nix::Result<Option<Pid>> {
     }
 }
 
+/// Starts a child that writes `bytes` to standard error, and ends. It has nothing else open, so that no other end of ours
+/// waits for it.
+pub(crate) fn write_to_stderr_from_child(bytes: &[u8]) -> nix::Result<Pid> {
+    // SAFETY: there may be other threads, so the child makes system calls and nothing else: it takes no lock and
+    // allocates nothing. `bytes` is in its copy of our memory.
+    unsafe {
+        match nix::unistd::fork()? {
+            ForkResult::Parent { child } => Ok(child),
+            ForkResult::Child => {
+                libc::close(0);
+                libc::close(1);
+                libc::close_range(3, libc::c_uint::MAX, 0);
+                libc::write(2, bytes.as_ptr().cast(), bytes.len());
+                libc::_exit(0)
+            }
+        }
+    }
+}
+
 /// Ends the process and all its threads at once: no destructor and no exit handler, since one that talks to a hung
 /// store would never return.
 pub(crate) fn exit_now(code: i32) -> ! {

@@ -15,11 +15,12 @@ pub mod programs;
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open, pidfd_send_signal};
 
 use crate::wait::wait_for;
 
@@ -97,6 +98,15 @@ impl Process {
         let what = format!("a child of process {}", self.pid);
         let (child, _) = wait_for(&what, limit, || self.children().first().and_then(|&pid| Self::open(pid).ok()))?;
         Ok(child)
+    }
+
+    /// Another descriptor for the file that it has open under this path: of the same description, so with its locks.
+    pub fn descriptor_of(&self, path: &Path) -> anyhow::Result<OwnedFd> {
+        let is_it = |link: &fs::DirEntry| fs::read_link(link.path()).is_ok_and(|target| target == path);
+        let found = fs::read_dir(format!("/proc/{}/fd", self.pid))?.flatten().find(is_it);
+        let number = found.and_then(|link| link.file_name().to_str()?.parse().ok());
+        let number = number.with_context(|| format!("process {} does not have {} open", self.pid, path.display()))?;
+        pidfd_getfd(&self.fd, number, PidfdGetfdFlags::empty()).context("pidfd_getfd (needs root)")
     }
 
     /// The state letter of proc(5); `None` when the process is gone.

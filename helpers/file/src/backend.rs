@@ -12,7 +12,7 @@ use std::thread;
 
 use mutex_core::backend::{Acquired, Backend, Failure, HolderReport, HolderState, Identity, Renewed};
 use nix::errno::Errno;
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, fadvise, fstatfs};
 use serde_json::{Map, Value, json};
 
 use crate::holder_line;
@@ -37,6 +37,7 @@ struct Held {
     /// The one descriptor: to close any other of this file would drop a POSIX lock.
     file: Arc<File>,
     id: FileId,
+    on_a_disk: bool,
     /// What this file system showed of our lock when it was taken; `None` where it shows nothing.
     sight: Option<Sight>,
 }
@@ -53,7 +54,12 @@ impl FileLock {
             Found::Nothing => return Ok(Renewed::Lost("the file was removed".into())),
             Found::Regular(_) | Found::Other => return Ok(Renewed::Lost("the file was replaced".into())),
         }
-        // Reads from the file system, not from this machine's memory.
+        // From the file system, not from this machine's memory.
+        if held.on_a_disk {
+            // There all of the above is answered from memory, and so is a read of what has not reached the disk yet.
+            // An error says that the disk answers: that alone costs nothing.
+            let _ = held.file.sync_data();
+        }
         fadvise(&*held.file, 0, None, Advice::DontNeed)?;
         held.file.read_at(&mut [0], 0)?;
         if held.sight.is_some() && self.lock_type.sight(&held.file)? != held.sight {
@@ -96,7 +102,7 @@ impl Backend for FileLock {
             }
         }
         // Ours from here on: an error below leads to `release`.
-        let held = self.held.insert(Held { file: Arc::new(file), id, sight: None });
+        let held = self.held.insert(Held { on_a_disk: is_on_a_disk(&file), file: Arc::new(file), id, sight: None });
         // Between open and lock another may have replaced it: then the lock is on a file that nobody else will lock.
         if !matches!(self.place.look().map_err(look)?, Found::Regular(found) if found == id) {
             return Err(Failure::transient("lock", "it was replaced meanwhile", "see who removes the lock file"));
@@ -169,6 +175,15 @@ impl Backend for FileLock {
         let what = if file.is_some() { "the file and its lock" } else { "the directory (no file yet)" };
         Ok(format!("{what}, on {} ({})", mount.kind, mount.point))
     }
+}
+
+/// Whether the file system is one of blocks on a disk that this machine itself reads and writes, shared or not. Its answers
+/// come from memory for as long as they can; elsewhere a fresh look at the path asks another machine or process.
+fn is_on_a_disk(file: &File) -> bool {
+    /// ext2 to ext4, XFS, btrfs, GFS2, OCFS2 (statfs(2)).
+    const MAGIC: [u64; 5] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0116_1970, 0x7461_636F];
+    // Without an answer the proof is what it is elsewhere.
+    fstatfs(file).is_ok_and(|about| MAGIC.contains(&(about.f_type as u64)))
 }
 
 /// Who has flock's lock on the file, as far as this machine knows: `1: FLOCK  ADVISORY  WRITE 123 fe:00:456 0 EOF`

@@ -67,7 +67,7 @@ impl LockType {
     /// Drops it without closing the file: a thread that hangs in a write keeps the file open.
     pub(crate) fn drop(self, file: &File) {
         let unlock = byte_zero(libc::F_UNLCK);
-        // What cannot be dropped goes with the process, which ends right after.
+        // What cannot be dropped goes with the file, which is closed right after.
         let _ = match self {
             Self::Posix => fcntl(file.as_fd(), FcntlArg::F_SETLK(&unlock)).map(drop).map_err(io::Error::from),
             Self::Ofd => fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&unlock)).map(drop).map_err(io::Error::from),

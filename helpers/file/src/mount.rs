@@ -16,7 +16,7 @@ pub(crate) struct Mount {
 impl Mount {
     /// Whether a process serves it.
     pub(crate) fn is_fuse(&self) -> bool {
-        matches!(self.kind.split('.').next(), Some("fuse" | "fuseblk"))
+        matches!(self.kind.split('.').next(), Some("fuse" | "fuseblk" | "virtiofs"))
     }
 }
 

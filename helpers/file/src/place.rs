@@ -47,7 +47,7 @@ impl Place {
             return Err(Failure::permanent(
                 "lock",
                 "its path does not begin with /",
-                "ctdbd has a directory of its own",
+                "give an absolute path, ctdbd has a directory of its own",
             ));
         }
         // `Path` overlooks a dot at the end.
@@ -85,13 +85,13 @@ impl Place {
     /// Opens the file for locking, making it where it is missing, once its place is as it has to be.
     pub(crate) fn open_to_lock(&self) -> Result<File, Failure> {
         let directory = self.directory()?;
-        let mode = fstat(&directory).map_err(|error| failure("look at", error.into(), "see its directory"))?.st_mode;
+        let mode = fstat(&directory).map_err(|error| failure("look at", error.into(), "see its path"))?.st_mode;
         if mode & 0o1002 == 0o002 {
             let cause = "everybody may write to its directory, and replace it";
             return Err(Failure::permanent("lock", cause, "chmod o-w the directory, or set its sticky bit"));
         }
         // Before the open: to open a device may be to use it.
-        if let Found::Other = self.look().map_err(|error| failure("look at", error, "see its directory"))? {
+        if let Found::Other = self.look().map_err(|error| failure("look at", error, "see its path"))? {
             return Err(not_regular());
         }
         // O_NONBLOCK, for a FIFO that takes the file's place meanwhile; it means nothing to a regular file.
@@ -113,7 +113,7 @@ impl Place {
     /// of file is refused.
     pub(crate) fn open_to_look(&self) -> Result<(Option<File>, Mount), Failure> {
         let directory = self.directory()?;
-        match self.look().map_err(|error| failure("look at", error, "see its directory"))? {
+        match self.look().map_err(|error| failure("look at", error, "see its path"))? {
             Found::Nothing => return Ok((None, mount_of(&directory)?)),
             Found::Other => return Err(not_regular()),
             Found::Regular(_) => {}

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::pty::openpty;
 use nix::unistd::{pipe2, write};
 
 use super::helper::Helper;
@@ -28,8 +29,12 @@ pub enum Stderr {
     Closed,
     /// Into the pipe of standard output.
     SamePipe,
-    /// Onto a terminal.
-    Terminal(OwnedFd),
+    /// Onto a terminal that nobody reads and that has no room.
+    FullTerminal,
+    /// The same with room for a short line: poll() says that it can be written to.
+    NearlyFullTerminal,
+    /// Into this descriptor, a terminal's or whatever.
+    Into(OwnedFd),
 }
 
 /// A helper about to be started. Without a further word it is started just as CTDB starts it.
@@ -176,7 +181,21 @@ impl Launch {
                 log.try_clone()?.into()
             }
             Stderr::SamePipe => writer.try_clone()?,
-            Stderr::Terminal(terminal) => terminal,
+            Stderr::FullTerminal | Stderr::NearlyFullTerminal => {
+                let terminal = openpty(None, None).context("open a terminal")?;
+                let all = fill(&terminal.slave, &[1], usize::MAX)?;
+                kept_open.push(terminal.master);
+                if matches!(self.stderr, Stderr::FullTerminal) {
+                    terminal.slave
+                } else {
+                    // What is read from a full one does not tell how much room that makes, so another is not quite filled.
+                    let terminal = openpty(None, None).context("open a terminal")?;
+                    fill(&terminal.slave, &[1], all.saturating_sub(200))?;
+                    kept_open.push(terminal.master);
+                    terminal.slave
+                }
+            }
+            Stderr::Into(descriptor) => descriptor,
         };
         let stdin = if self.with_another_reader { Stdio::from(pipe.another_reader()?) } else { Stdio::null() };
 
@@ -227,14 +246,24 @@ impl Started {
 /// A pipe into which not one byte more goes.
 fn full_pipe() -> anyhow::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     // The size of a full pipe in pages differs from that in bytes: single bytes fill the rest.
-    for piece in [&[b'x'; 4096][..], &[b'x'][..]] {
-        while write(writer.as_fd(), piece).is_ok() {}
-    }
-    // The flag is the pipe's, so the helper's too: its writes must block.
-    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty()))?;
+    fill(&writer, &[4096, 1], usize::MAX)?;
     Ok((reader, writer))
+}
+
+/// Writes pieces of these sizes, each for as long as it is taken, but not more than `most` bytes; says how many.
+fn fill(writer: &OwnedFd, pieces: &[usize], most: usize) -> anyhow::Result<usize> {
+    fcntl(writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let mut all = 0;
+    for &piece in pieces {
+        while all < most {
+            let Ok(written) = write(writer.as_fd(), &vec![b'x'; piece]) else { break };
+            all += written;
+        }
+    }
+    // The flag is the description's, so the helper's too: its writes must block.
+    fcntl(writer, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok(all)
 }
 
 /// What stands between this process and the helper.

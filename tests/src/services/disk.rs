@@ -35,11 +35,12 @@ impl HungDisk {
         // Past the page cache: else that would answer for the disk.
         let losetup = programs::packaged("/usr/sbin/losetup", "mount")?;
         let device = run(Command::new(&losetup).args(["--direct-io=on", "--find", "--show"]).arg(&image))?;
-        let mounted = run(Command::new("/bin/mount").arg(device.trim()).arg(dir.path()));
+        let mount = run(Command::new("/bin/mount").arg(device.trim()).arg(dir.path()));
+        let mounted = Mounted(dir);
         // A device in use goes with its last user.
         run(Command::new(&losetup).args(["--detach", device.trim()]))?;
-        mounted?;
-        Ok(Self { mounted: Mounted(dir), server })
+        mount?;
+        Ok(Self { mounted, server })
     }
 
     /// The mount point.

@@ -75,6 +75,7 @@ const BUGS: &[(&str, &str, &str)] = &[
     ("a cancelled try leaves nothing behind after the thaw", "leaves-the-worker", "after the thaw"),
     ("standard error without a reader changes nothing", "trusts-stderr", "before a byte came"),
     ("standard error that is full changes nothing", "trusts-stderr", "no byte within"),
+    ("standard error on a terminal that is full changes nothing", "trusts-stderr", "no byte within"),
     ("standard error that is closed changes nothing", "needs-stderr", "status 3, not 0"),
     ("standard error on the same pipe as the byte does not keep it open", "keeps-stderr", "the pipe did not end"),
     ("an inherited copy of the pipe's writing end does not keep it open", "keeps-descriptors", "the pipe did not end"),

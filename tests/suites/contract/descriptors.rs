@@ -13,6 +13,7 @@ use crate::{AT_ONCE, Case, GONE, NOISE, wait_free};
 pub(crate) const CASES: &[Case] = &[
     Case::new("standard error without a reader changes nothing", |row| behaves(row, || Stderr::WithoutReader)),
     Case::new("standard error that is full changes nothing", |row| behaves(row, || Stderr::Full)),
+    Case::new("standard error on a terminal that is full changes nothing", |row| behaves(row, || Stderr::FullTerminal)),
     Case::new("standard error that is closed changes nothing", |row| behaves(row, || Stderr::Closed)),
     Case::new("standard error on the same pipe as the byte does not keep it open", same_pipe),
     Case::new("an inherited copy of the pipe's writing end does not keep it open", another_writer),

@@ -2,18 +2,20 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
+use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
-use mutex_tests::process::launch::Launch;
+use mutex_tests::process::launch::{Launch, Stderr};
 use mutex_tests::process::programs;
 use mutex_tests::roster::ANSWER_LIMIT;
 use mutex_tests::services::fuse::{HungFs, Locks};
+use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::unistd::{Gid, Uid, fchown, mkfifo, pipe2};
 
 use crate::{GONE, directory, trial};
 
@@ -166,6 +168,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials.push(trial("--require-fs of a file that is mounted there from elsewhere: 3 with one line", mounted_file));
     trials.push(trial("a file system without locks: 3 with one line", || without_locks("posix")));
     trials.push(trial("a file system without locks, flock: 3 with one line", || without_locks("flock")));
+    trials.push(trial("standard error a pipe of another user: 3 with one line", pipe_of_another));
     trials.push(trial("an ofd lock on FUSE: 3 with one line, nothing made", ofd_on_fuse));
     trials
 }
@@ -232,6 +235,30 @@ fn without_locks(lock_type: &str) -> anyhow::Result<()> {
     let file = fs.path().join("lock");
     let launch = crate::helper(&file)?.args(&["--lock-type", lock_type]);
     ensure_refused(launch, &file.display().to_string())
+}
+
+/// Root without its power over other users' files may write to the pipe, but not open it again.
+fn pipe_of_another() -> anyhow::Result<()> {
+    let (dir, _) = directory()?;
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    fchown(&writer, Some(Uid::from_raw(65534)), Some(Gid::from_raw(65534)))?;
+    let missing = dir.path().join("missing/lock");
+    let mut helper = Launch::new(
+        programs::packaged("/usr/bin/setpriv", "util-linux")?,
+        ["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"],
+    )
+    .arg(programs::helper("ctdb_mutex_file_helper")?)
+    .arg(&missing)
+    .stderr(Stderr::Into(writer))
+    .start()?;
+    helper.expect('3', ANSWER_LIMIT)?;
+    let code = helper.exit_code(GONE)?;
+    ensure!(code == 3, "exit code {code}");
+    let mut said = Vec::new();
+    File::from(reader).read_to_end(&mut said).context("the line")?;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    ensure!(said.lines().count() == 1 && said.contains(&missing.display().to_string()), "it said {said:?}");
+    Ok(())
 }
 
 /// A killed holder would leave it behind.

@@ -1,13 +1,18 @@
 //! What takes the lock away, and what does not (P2b, P2c). The contract suite has the plain losses.
 
-use std::fs;
-use std::time::Duration;
+use std::fs::{self, File};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mutex_tests::fault::Fault;
+use mutex_tests::process::helper::Helper;
+use mutex_tests::process::launch::{Launch, Stderr};
+use mutex_tests::process::programs;
 use mutex_tests::roster::ANSWER_LIMIT;
 use mutex_tests::services::disk::HungDisk;
 use mutex_tests::services::fuse::{HungFs, Locks};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use rustix::process::Signal;
 
 use crate::{Case, GONE, NOISE, directory, helper, holder};
@@ -26,10 +31,14 @@ pub(crate) const CASES: &[Case] = &[
     ("a flock try that hangs in the lock call itself is undone after the thaw", || late_lock("flock")),
     ("a posix lock that the server dropped: the pipe ends in time", dropped),
     ("a posix lock that the server gave to another: the pipe ends in time", given_away),
+    ("an ofd lock that was dropped: the pipe ends in time", || ofd_dropped(false)),
+    ("an ofd lock that another has meanwhile: the pipe ends in time", || ofd_dropped(true)),
+    ("standard error in a file of the file system that hangs does not delay the end of the pipe", stderr_hangs_too),
     ("a posix lock on a disk that hangs: the pipe ends in time", || disk_hangs("posix")),
     ("an ofd lock on a disk that hangs: the pipe ends in time", || disk_hangs("ofd")),
     ("a flock on a disk that hangs: the pipe ends in time", || disk_hangs("flock")),
-    ("SIGTERM with an ofd lock on a disk that hangs closes the pipe at once", || stopped_on_a_hung_disk("ofd")),
+    ("an empty file on a disk that hangs: the pipe ends in time", empty_on_a_hung_disk),
+    ("SIGTERM with an ofd lock on a disk that hangs closes the pipe at once", stopped_on_a_hung_disk),
     ("the supervisor killed while its try hangs: the worker goes at once", killed_while_trying),
 ];
 
@@ -132,31 +141,111 @@ fn given_away() -> anyhow::Result<()> {
     next.pipe()?.stays_silent(Duration::from_secs(2))
 }
 
-/// Whatever the moment: also while what the helper wrote is still on its way to the disk.
+/// Whatever the moment: also while what the helper wrote is still in memory, or on its way to the disk. Each holder has a
+/// file of its own, and all of them are caught by one freeze.
 fn disk_hangs(lock_type: &str) -> anyhow::Result<()> {
     let disk = HungDisk::mount()?;
-    let file = disk.path().join("lock");
-    for after in [0, 400, 1500].map(Duration::from_millis) {
-        let holder = helper(&file)?.args(&["1", "2", "--lock-type", lock_type]).start()?;
-        holder.expect('0', ANSWER_LIMIT)?;
-        let worker = holder.worker()?;
-        holder.pipe()?.stays_silent(after)?;
+    let start = |number: u32| {
+        let file = disk.path().join(format!("lock-{number}"));
+        let holder = helper(file)?.args(&["1", "2", "--lock-type", lock_type]).start()?;
+        holder.expect('0', ANSWER_LIMIT).map(|()| holder)
+    };
+    for round in 0..4 {
+        // Proved once already, in the midst of it, and new.
+        let mut holders = vec![start(3 * round)?];
+        holders[0].pipe()?.stays_silent(Duration::from_millis(1300))?;
+        holders.push(start(3 * round + 1)?);
+        holders[1].pipe()?.stays_silent(Duration::from_millis(400))?;
+        holders.push(start(3 * round + 2)?);
+        let workers = holders.iter().map(Helper::worker).collect::<anyhow::Result<Vec<_>>>()?;
+        // Not before, with, or after: the first, some tenths of a millisecond after the byte, has the most in memory.
+        std::thread::sleep(Duration::from_micros(200) * round);
         let fault = disk.frozen();
         let frozen = fault.inject()?;
-        holder.end(FROZEN + NOISE).with_context(|| format!("{after:?} after the byte"))?;
-        holder.gone(GONE)?;
-        holder.one_line()?;
+        let start = Instant::now();
+        for (number, holder) in holders.iter().enumerate() {
+            let left = (FROZEN + NOISE).saturating_sub(start.elapsed());
+            holder.end(left).with_context(|| format!("round {round}, holder {number}"))?;
+            holder.gone(GONE)?;
+            holder.one_line()?;
+        }
         frozen.heal()?;
-        worker.wait_gone(GONE).context("the worker, after the thaw")?;
+        for worker in workers {
+            worker.wait_gone(GONE).context("the worker, after the thaw")?;
+        }
     }
     Ok(())
 }
 
+/// With nothing in it that a read could fetch: the holder's line is more than the limit of file sizes allows.
+fn empty_on_a_hung_disk() -> anyhow::Result<()> {
+    let disk = HungDisk::mount()?;
+    let holder = Launch::new(programs::packaged("/usr/bin/prlimit", "util-linux")?, ["--fsize=0"])
+        .arg(programs::helper("ctdb_mutex_file_helper")?)
+        .arg(disk.path().join("lock"))
+        .args(&["1", "2"])
+        .start()?;
+    holder.expect('0', ANSWER_LIMIT)?;
+    // Two proofs.
+    holder.pipe()?.stays_silent(Duration::from_millis(2500))?;
+    let fault = disk.frozen();
+    let frozen = fault.inject()?;
+    holder.end(FROZEN + NOISE)?;
+    holder.gone(GONE)?;
+    frozen.heal()
+}
+
+/// An ofd lock is that of its description, of which root can get itself another descriptor.
+fn ofd_dropped(taken_by_another: bool) -> anyhow::Result<()> {
+    let (_dir, file) = directory()?;
+    let holder = helper(&file)?.args(&["1", "2", "--lock-type", "ofd"]).start()?;
+    holder.expect('0', ANSWER_LIMIT)?;
+    // Two proofs.
+    holder.pipe()?.stays_silent(Duration::from_millis(2500))?;
+    let description = holder.worker()?.descriptor_of(&file)?;
+    // Whoever unlocks as the description unlocks for all that have it.
+    fcntl(&description, FcntlArg::F_OFD_SETLK(&byte_zero(libc::F_UNLCK)))?;
+    let other = taken_by_another.then(|| helper(&file)?.args(&["1", "2"]).start()).transpose()?;
+    if let Some(other) = &other {
+        other.expect('0', ANSWER_LIMIT)?;
+    }
+    holder.end(Duration::from_secs(2) + NOISE)?;
+    holder.gone(GONE)?;
+    holder.one_line()?;
+    other.map_or(Ok(()), |other| other.pipe()?.stays_silent(Duration::from_secs(1)))
+}
+
+fn byte_zero(kind: i32) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+/// The log on the very file system that it reports on.
+fn stderr_hangs_too() -> anyhow::Result<()> {
+    let fs = HungFs::mount(Locks::Local)?;
+    let log = File::create(fs.path().join("log"))?;
+    let holder = helper(fs.path().join("lock"))?.args(&["1", "2"]).stderr(Stderr::Into(log.into())).start()?;
+    holder.expect('0', ANSWER_LIMIT)?;
+    let fault = fs.frozen();
+    // This process has no file open there by now: the close would hang.
+    let frozen = fault.inject()?;
+    holder.end(FROZEN + NOISE)?;
+    frozen.heal()?;
+    // Not before, for the same reason.
+    holder.gone(GONE)?;
+    Ok(())
+}
+
 /// P4 where not even a kill ends the worker.
-fn stopped_on_a_hung_disk(lock_type: &str) -> anyhow::Result<()> {
+fn stopped_on_a_hung_disk() -> anyhow::Result<()> {
     let disk = HungDisk::mount()?;
     let file = disk.path().join("lock");
-    let start = || helper(&file)?.args(&["1", "10", "--lock-type", lock_type]).start();
+    let start = || helper(&file)?.args(&["1", "10", "--lock-type", "ofd"]).start();
     let holder = start()?;
     holder.expect('0', ANSWER_LIMIT)?;
     let worker = holder.worker()?;

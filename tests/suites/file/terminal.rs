@@ -1,6 +1,6 @@
 //! For people: words on a terminal, `--help`, `--version`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
@@ -14,11 +14,13 @@ use mutex_tests::roster::ANSWER_LIMIT;
 use mutex_tests::wait::wait_for;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::openpty;
+use rustix::process::Signal;
 
-use crate::{Case, directory, helper};
+use crate::{Case, GONE, NOISE, directory, helper};
 
 pub(crate) const CASES: &[Case] = &[
     ("on a terminal it says that the lock is held and how to let go", words),
+    ("a terminal with room for less than a line is not waited for", nearly_full),
     ("--help and --version go to standard output with exit code 0", help),
     ("--help does not panic when standard output is closed or full", help_nowhere),
 ];
@@ -36,9 +38,27 @@ fn words() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// poll() says of it that it can be written to.
+fn nearly_full() -> anyhow::Result<()> {
+    let (dir, _) = directory()?;
+    // Names of at most 255 bytes, and with them a line that is longer than the room.
+    let deep = (0..12).fold(dir.path().to_owned(), |path, _| path.join("x".repeat(200)));
+    fs::create_dir_all(&deep)?;
+    let start = || helper(deep.join("lock"))?.stderr(Stderr::NearlyFullTerminal).start();
+    let holder = start()?;
+    holder.expect('0', ANSWER_LIMIT)?;
+    let contender = start()?;
+    contender.expect('1', ANSWER_LIMIT)?;
+    contender.gone(GONE)?;
+    holder.signal(Signal::TERM)?;
+    holder.end(NOISE)?;
+    holder.gone(GONE)?;
+    Ok(())
+}
+
 fn on_terminal(file: &std::path::Path) -> anyhow::Result<(Helper, OwnedFd)> {
     let terminal = openpty(None, None).context("open a terminal")?;
-    let started = helper(file)?.stderr(Stderr::Terminal(terminal.slave)).start()?;
+    let started = helper(file)?.stderr(Stderr::Into(terminal.slave)).start()?;
     Ok((started, terminal.master))
 }
 

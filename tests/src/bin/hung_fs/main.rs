@@ -3,8 +3,8 @@
 //!     hung_fs MOUNTPOINT local|remote|none
 //!
 //! The second argument says who keeps the locks: the kernel of this machine, this server, or nobody (ENOLCK).
-//! Standard input takes one command a line, each answered with `ok`: `everything`, `writes`, `locks` or `nothing` is
-//! held back from then on; `forget` drops every lock the server keeps; `take along PATH` names a mount that is to end with
+//! Standard input takes one command a line, each answered with `ok`: `everything`, `writes`, `reads`, `locks`,
+//! `attributes` or `nothing` is held back from then on; `cache` lets the kernel answer for the server; `forget` drops every lock the server keeps; `take along PATH` names a mount that is to end with
 //! this one. `ok` is also said once, when the file system is mounted. At the end of standard input it unmounts and goes.
 
 mod gate;

@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::Mode;
 use rustix::fs::FileType;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
 
 use crate::descriptor::{Behind, behind};
 use crate::sys;
@@ -120,13 +120,16 @@ fn write_from_child(bytes: &[u8]) -> nix::Result<()> {
         return Ok(());
     }
     let child = Pid::from_raw(sys::write_to_stderr_from_child(bytes)?.as_raw()).ok_or(Errno::ECHILD)?;
-    let ended = pidfd_open(child, PidfdFlags::empty()).is_ok_and(|pidfd| {
-        let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-        let patience = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::ZERO);
-        poll(&mut ended, patience).is_ok_and(|n| n > 0)
-    });
-    if !ended {
-        let _ = kill_process(child, Signal::KILL);
+    match pidfd_open(child, PidfdFlags::empty()) {
+        Ok(pidfd) => {
+            let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+            let patience = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::ZERO);
+            if !poll(&mut ended, patience).is_ok_and(|n| n > 0) {
+                let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+            }
+        }
+        // No descriptor left.
+        Err(_) => std::thread::sleep(PATIENCE),
     }
     let gone = !matches!(waitpid(Some(child), WaitOptions::NOHANG), Ok(None));
     STUCK.store(if gone { 0 } else { child.as_raw_nonzero().get() }, Ordering::Relaxed);

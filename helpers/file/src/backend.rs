@@ -3,6 +3,7 @@
 //! Every call blocks the keeper's thread for as long as the file system likes; the supervisor bounds it from the
 //! other process. No future here ever waits, and that is why a proof costs one wake-up.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -12,16 +13,20 @@ use std::thread;
 
 use mutex_core::backend::{Acquired, Backend, Failure, HolderReport, HolderState, Identity, Renewed};
 use nix::errno::Errno;
-use rustix::fs::{Advice, fadvise, fstatfs};
+use rustix::fs::{Advice, fadvise};
 use serde_json::{Map, Value, json};
 
 use crate::holder_line;
 use crate::lock::{LockType, Owner, Sight, Taken, errno};
-use crate::mount::Mount;
+use crate::mount::{self, Mount};
 use crate::place::{FileId, Found, Place, failure, identity};
 
 /// File systems whose locks are all in this kernel's /proc/locks, under the device number that stat shows.
 const LOCAL: [&str; 5] = ["ext2", "ext3", "ext4", "xfs", "tmpfs"];
+/// File systems on a disk whose proof is known to read it. Not those that keep a small file's content with its inode, which
+/// stays in memory: btrfs, as measured; GFS2 and OCFS2 are to be tried. Nor does a proof see a disk without a write cache
+/// hang while nothing stands in the file.
+const ON_A_DISK: [&str; 4] = ["ext2", "ext3", "ext4", "xfs"];
 /// The announcing thread calls write() and little else.
 const ANNOUNCE_STACK_BYTES: usize = 64 * 1024;
 
@@ -37,9 +42,21 @@ struct Held {
     /// The one descriptor: to close any other of this file would drop a POSIX lock.
     file: Arc<File>,
     id: FileId,
-    on_a_disk: bool,
+    on_a_disk: OnceCell<bool>,
     /// What this file system showed of our lock when it was taken; `None` where it shows nothing.
     sight: Option<Sight>,
+}
+
+impl Held {
+    /// Whether the file system is one of blocks on a disk that this machine itself reads and writes. Elsewhere the fresh
+    /// look at the path asks another machine or process.
+    ///
+    /// Asked of the kernel's memory (statfs would ask CephFS's monitors), and not before CTDB has its answer.
+    fn is_on_a_disk(&self) -> bool {
+        *self
+            .on_a_disk
+            .get_or_init(|| mount::of(&*self.file).is_ok_and(|mount| ON_A_DISK.contains(&mount.kind.as_str())))
+    }
 }
 
 impl FileLock {
@@ -55,7 +72,7 @@ impl FileLock {
             Found::Regular(_) | Found::Other => return Ok(Renewed::Lost("the file was replaced".into())),
         }
         // From the file system, not from this machine's memory.
-        if held.on_a_disk {
+        if held.is_on_a_disk() {
             // There all of the above is answered from memory, and so is a read of what has not reached the disk yet.
             // An error says that the disk answers: that alone costs nothing.
             let _ = held.file.sync_data();
@@ -102,7 +119,7 @@ impl Backend for FileLock {
             }
         }
         // Ours from here on: an error below leads to `release`.
-        let held = self.held.insert(Held { on_a_disk: is_on_a_disk(&file), file: Arc::new(file), id, sight: None });
+        let held = self.held.insert(Held { file: Arc::new(file), id, on_a_disk: OnceCell::new(), sight: None });
         // Between open and lock another may have replaced it: then the lock is on a file that nobody else will lock.
         if !matches!(self.place.look().map_err(look)?, Found::Regular(found) if found == id) {
             return Err(Failure::transient("lock", "it was replaced meanwhile", "see who removes the lock file"));
@@ -175,15 +192,6 @@ impl Backend for FileLock {
         let what = if file.is_some() { "the file and its lock" } else { "the directory (no file yet)" };
         Ok(format!("{what}, on {} ({})", mount.kind, mount.point))
     }
-}
-
-/// Whether the file system is one of blocks on a disk that this machine itself reads and writes, shared or not. Its answers
-/// come from memory for as long as they can; elsewhere a fresh look at the path asks another machine or process.
-fn is_on_a_disk(file: &File) -> bool {
-    /// ext2 to ext4, XFS, btrfs, GFS2, OCFS2 (statfs(2)).
-    const MAGIC: [u64; 5] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0116_1970, 0x7461_636F];
-    // Without an answer the proof is what it is elsewhere.
-    fstatfs(file).is_ok_and(|about| MAGIC.contains(&(about.f_type as u64)))
 }
 
 /// Who has flock's lock on the file, as far as this machine knows: `1: FLOCK  ADVISORY  WRITE 123 fe:00:456 0 EOF`

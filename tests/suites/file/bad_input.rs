@@ -168,6 +168,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials.push(trial("--require-fs of a file that is mounted there from elsewhere: 3 with one line", mounted_file));
     trials.push(trial("a file system without locks: 3 with one line", || without_locks("posix")));
     trials.push(trial("a file system without locks, flock: 3 with one line", || without_locks("flock")));
+    trials.push(trial("no descriptor to spare: 3 with one line", no_descriptors));
     trials.push(trial("standard error a pipe of another user: 3 with one line", pipe_of_another));
     trials.push(trial("an ofd lock on FUSE: 3 with one line, nothing made", ofd_on_fuse));
     trials
@@ -235,6 +236,18 @@ fn without_locks(lock_type: &str) -> anyhow::Result<()> {
     let file = fs.path().join("lock");
     let launch = crate::helper(&file)?.args(&["--lock-type", lock_type]);
     ensure_refused(launch, &file.display().to_string())
+}
+
+/// Not even for writing the line.
+fn no_descriptors() -> anyhow::Result<()> {
+    let (_dir, file) = directory()?;
+    // Without those that whoever runs the tests may have left open: the loader needs one.
+    let script = r#"exec 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-; exec "$0" --nofile=4 "$@""#;
+    let launch = Launch::new("/bin/sh", ["-c", script])
+        .arg(programs::packaged("/usr/bin/prlimit", "util-linux")?)
+        .arg(programs::helper("ctdb_mutex_file_helper")?)
+        .arg(&file);
+    ensure_refused(launch, "see the limits")
 }
 
 /// Root without its power over other users' files may write to the pipe, but not open it again.

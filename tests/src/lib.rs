@@ -5,10 +5,12 @@
 //! | [`roster`] | one row a helper: what the contract suite runs over |
 //! | [`process`] | a helper started as CTDB starts it, and its pipe |
 //! | [`fault`] | named things that a case does to a store and takes back |
+//! | [`byte_zero`] | what a file lock is on |
 //! | [`services`] | real services as ordinary processes, each with its own ports and directory |
 //! | [`times`] | the table of times that a suite prints |
 //! | [`wait`] | bounded waiting for a condition; there is no other kind of waiting here |
 
+pub mod byte_zero;
 pub mod fault;
 pub mod process;
 pub mod roster;

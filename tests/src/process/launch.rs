@@ -182,18 +182,10 @@ impl Launch {
             }
             Stderr::SamePipe => writer.try_clone()?,
             Stderr::FullTerminal | Stderr::NearlyFullTerminal => {
-                let terminal = openpty(None, None).context("open a terminal")?;
-                let all = fill(&terminal.slave, &[1], usize::MAX)?;
-                kept_open.push(terminal.master);
-                if matches!(self.stderr, Stderr::FullTerminal) {
-                    terminal.slave
-                } else {
-                    // What is read from a full one does not tell how much room that makes, so another is not quite filled.
-                    let terminal = openpty(None, None).context("open a terminal")?;
-                    fill(&terminal.slave, &[1], all.saturating_sub(200))?;
-                    kept_open.push(terminal.master);
-                    terminal.slave
-                }
+                let room = if matches!(self.stderr, Stderr::FullTerminal) { 0 } else { 200 };
+                let (reader, terminal) = terminal_with_room(room)?;
+                kept_open.push(reader);
+                terminal
             }
             Stderr::Into(descriptor) => descriptor,
         };
@@ -249,6 +241,16 @@ fn full_pipe() -> anyhow::Result<(OwnedFd, OwnedFd)> {
     // The size of a full pipe in pages differs from that in bytes: single bytes fill the rest.
     fill(&writer, &[4096, 1], usize::MAX)?;
     Ok((reader, writer))
+}
+
+/// Both ends of a terminal that takes about so many bytes more.
+fn terminal_with_room(room: usize) -> anyhow::Result<(OwnedFd, OwnedFd)> {
+    let open = || openpty(None, None).context("open a terminal");
+    // What is read from a full one does not tell how much room that makes: another shows what fits.
+    let all = fill(&open()?.slave, &[1], usize::MAX)?;
+    let terminal = open()?;
+    fill(&terminal.slave, &[1], all.saturating_sub(room))?;
+    Ok((terminal.master, terminal.slave))
 }
 
 /// Writes pieces of these sizes, each for as long as it is taken, but not more than `most` bytes; says how many.

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use mutex_tests::byte_zero::byte_zero;
 use mutex_tests::fault::Fault;
 use mutex_tests::process::helper::Helper;
 use mutex_tests::process::launch::{Launch, Stderr};
@@ -158,7 +159,8 @@ fn disk_hangs(lock_type: &str) -> anyhow::Result<()> {
         holders[1].pipe()?.stays_silent(Duration::from_millis(400))?;
         holders.push(start(3 * round + 2)?);
         let workers = holders.iter().map(Helper::worker).collect::<anyhow::Result<Vec<_>>>()?;
-        // Not before, with, or after: the first, some tenths of a millisecond after the byte, has the most in memory.
+        // The moment of the fault itself, 0 to 0.6 ms later from round to round: the last holder's line is in memory, on
+        // its way, or there.
         std::thread::sleep(Duration::from_micros(200) * round);
         let fault = disk.frozen();
         let frozen = fault.inject()?;
@@ -213,16 +215,6 @@ fn ofd_dropped(taken_by_another: bool) -> anyhow::Result<()> {
     holder.gone(GONE)?;
     holder.one_line()?;
     other.map_or(Ok(()), |other| other.pipe()?.stays_silent(Duration::from_secs(1)))
-}
-
-fn byte_zero(kind: i32) -> libc::flock {
-    libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 1,
-        l_pid: 0,
-    }
 }
 
 /// The log on the very file system that it reports on.

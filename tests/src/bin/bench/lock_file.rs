@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use mutex_tests::byte_zero::byte_zero;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
@@ -24,7 +25,8 @@ impl LockFile {
     /// Makes a file and locks it: for both helpers the same holder, and no process that could disturb them.
     pub(crate) fn locked(path: &Path) -> anyhow::Result<Self> {
         let lock = Self::new(path)?;
-        fcntl(&lock.file, FcntlArg::F_SETLK(&first_byte())).with_context(|| format!("lock {}", path.display()))?;
+        fcntl(&lock.file, FcntlArg::F_SETLK(&byte_zero(libc::F_WRLCK)))
+            .with_context(|| format!("lock {}", path.display()))?;
         Ok(lock)
     }
 
@@ -34,19 +36,8 @@ impl LockFile {
 
     /// Whether another process could take the lock now.
     pub(crate) fn is_free(&self) -> anyhow::Result<bool> {
-        let mut lock = first_byte();
+        let mut lock = byte_zero(libc::F_WRLCK);
         fcntl(&self.file, FcntlArg::F_GETLK(&mut lock)).with_context(|| format!("query {}", self.path.display()))?;
         Ok(i32::from(lock.l_type) == libc::F_UNLCK)
-    }
-}
-
-/// What both helpers lock (P8).
-fn first_byte() -> libc::flock {
-    libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 1,
-        l_pid: 0,
     }
 }

@@ -20,6 +20,7 @@ use crate::options::Task;
 use crate::pipe::{Pipe, Written};
 use crate::status::Status;
 use crate::stderr;
+use crate::sys;
 use crate::timing::Timing;
 use crate::wire::{End, Order, Received, Report};
 
@@ -167,6 +168,7 @@ impl Supervisor {
         }
         self.worker.socket.send_order(Order::ByteWritten);
         *phase = Phase::Held { until };
+        sys::give_back_libraries();
         self.tell_person("holding the lock; Ctrl-C releases it");
         None
     }
@@ -267,10 +269,10 @@ impl Supervisor {
 
 /// Whether a worker that has not ended in time is killed; `lives`: it has read the order to release.
 ///
-/// A file's lock is held by its process alone, and a worker that did not read the order is stopped. Every other
-/// lingers by itself, to undo what the store may still apply.
+/// A file's lock is held by its process alone. Every other worker lingers by itself, to undo what the store may still
+/// apply, unless it did not read the order: then it is stopped, and its lease has to end without it.
 fn must_be_killed(timing: &Timing, lives: bool) -> bool {
-    timing.ends_with_the_worker() || !lives
+    timing.ends_with_the_worker() || (timing.ends_without_the_worker() && !lives)
 }
 
 #[cfg(test)]
@@ -284,5 +286,7 @@ mod tests {
         assert!(!must_be_killed(&lease, true));
         assert!(must_be_killed(&lease, false));
         assert!(must_be_killed(&file, true));
+        let forever = Timing::without_expiry(Duration::from_secs(9));
+        assert!(!must_be_killed(&forever, false));
     }
 }

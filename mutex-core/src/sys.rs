@@ -11,6 +11,11 @@ use tokio::io::unix::AsyncFd;
 
 use crate::clock::Timer;
 
+#[cfg(target_pointer_width = "64")]
+type Segment = libc::Elf64_Phdr;
+#[cfg(target_pointer_width = "32")]
+type Segment = libc::Elf32_Phdr;
+
 /// The arguments of C's `main`.
 pub(crate) fn arguments(count: c_int, words: *const *const c_char) -> Vec<OsString> {
     (0..usize::try_from(count).unwrap_or(0))
@@ -58,6 +63,35 @@ pub(crate) fn share_one_heap() {
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
+}
+
+/// Gives back the memory that code and constants of libraries take in this process: a store's client library may be
+/// megabytes of them, was loaded with the program, and is used in the other process alone. What is needed all the same
+/// comes back from the file.
+pub(crate) fn give_back_libraries() {
+    /// Called for each loaded object.
+    unsafe extern "C" fn give_back(object: *mut libc::dl_phdr_info, _: usize, _: *mut libc::c_void) -> c_int {
+        // SAFETY: the C library passes an object that stays loaded, with so many segments.
+        let (object, segments) = unsafe {
+            let object = &*object;
+            (object, std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()))
+        };
+        // SAFETY: a string, or null.
+        let is_library = unsafe { !object.dlpi_name.is_null() && *object.dlpi_name != 0 };
+        let constant = |segment: &&Segment| segment.p_type == libc::PT_LOAD && segment.p_flags & libc::PF_W == 0;
+        for segment in segments.iter().filter(|_| is_library).filter(constant) {
+            let (Ok(start), Ok(length)) = (usize::try_from(segment.p_vaddr), usize::try_from(segment.p_memsz)) else {
+                continue;
+            };
+            let start = usize::try_from(object.dlpi_addr).unwrap_or(0).wrapping_add(start);
+            // SAFETY: what is never written is as in the file, from which the kernel reads it again. An address that is
+            // no page's, as the kernel's own object has, is refused.
+            unsafe { libc::madvise(start as *mut libc::c_void, length, libc::MADV_DONTNEED) };
+        }
+        0
+    }
+    // SAFETY: the function above does not call back into the loader.
+    unsafe { libc::dl_iterate_phdr(Some(give_back), std::ptr::null_mut()) };
 }
 
 /// Forks. The child gets `None`.

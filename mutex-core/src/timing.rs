@@ -15,6 +15,9 @@
 //! For a store without leases (**proofs**, files) the same table with L = the start of a proof + PING-TIMEOUT:
 //! the lock goes with the worker's process, so a late answer needs no undoing, and a store that hangs is only
 //! noticed by the proof that has no answer. M = 200 ms.
+//!
+//! For a lock **without expiry** (RADOS with lease 0) there is no deadline: a store that hangs gives it to nobody else.
+//! It is verified in the rhythm of the lease with which it was tried.
 
 use std::fmt;
 use std::time::Duration;
@@ -28,6 +31,8 @@ const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 /// How long a worker whose lock goes with its process may take to let go in good order.
 const LINGER_WITHOUT_LEASE: Duration = Duration::from_millis(500);
+/// How long a worker stays to release a lock that nothing else will ever free but an admin: until the store is mended.
+const LINGER_WITHOUT_EXPIRY: Duration = Duration::from_secs(3600);
 
 /// The times of one lock, all derived from one base number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,8 @@ pub struct Timing {
 enum Kind {
     Lease { lease: Duration, store_clock_error: Duration },
     Proof,
+    /// A try is made with this lease, and what is held has none.
+    NoExpiry { try_lease: Duration },
 }
 
 impl Timing {
@@ -80,6 +87,18 @@ impl Timing {
         Ok(Self { kind: Kind::Proof, renew_every: recheck, call: ping_timeout, margin: SCHEDULING_MARGIN })
     }
 
+    /// For a store that never forgets the lock. A try leaves a lease of `try_lease` behind at most, and what is held is
+    /// verified in the rhythm of such a lease.
+    #[must_use]
+    pub fn without_expiry(try_lease: Duration) -> Self {
+        Self {
+            kind: Kind::NoExpiry { try_lease },
+            renew_every: try_lease / 5,
+            call: try_lease / 4,
+            margin: SCHEDULING_MARGIN,
+        }
+    }
+
     /// The same lock with the lease that the store granted instead of the one asked for.
     pub(crate) fn granted(self, granted: Option<Duration>) -> Result<Self, TimingError> {
         match (self.kind, granted) {
@@ -101,6 +120,7 @@ impl Timing {
         match self.kind {
             Kind::Lease { lease, .. } => Some(sent + lease - self.margin),
             Kind::Proof => self.next(sent, answered).map(|next| next + self.call - self.margin),
+            Kind::NoExpiry { .. } => None,
         }
     }
 
@@ -128,17 +148,32 @@ impl Timing {
         (self.renew_every / 4).clamp(RETRY_MIN, RETRY_MAX)
     }
 
-    /// How long a worker without a supervisor stays to undo what it holds or may hold.
-    pub(crate) fn linger(&self) -> Duration {
+    /// How long a worker without a supervisor stays to undo a try.
+    pub(crate) fn linger_after_a_try(&self) -> Duration {
         match self.kind {
             Kind::Lease { lease, .. } => lease,
             Kind::Proof => LINGER_WITHOUT_LEASE,
+            Kind::NoExpiry { try_lease } => try_lease,
+        }
+    }
+
+    /// How long a worker without a supervisor stays to release what it holds.
+    pub(crate) fn linger(&self) -> Duration {
+        match self.kind {
+            Kind::NoExpiry { .. } => LINGER_WITHOUT_EXPIRY,
+            Kind::Lease { .. } | Kind::Proof => self.linger_after_a_try(),
         }
     }
 
     /// Whether the lock goes with the worker's process, so that killing the worker releases it.
     pub(crate) fn ends_with_the_worker(&self) -> bool {
         self.kind == Kind::Proof
+    }
+
+    /// Whether a worker that is stopped must not be let go on: its lease may go to another. Without expiry it is the
+    /// other way round: only that worker can ever release.
+    pub(crate) fn ends_without_the_worker(&self) -> bool {
+        matches!(self.kind, Kind::Lease { .. })
     }
 }
 
@@ -152,6 +187,7 @@ impl fmt::Display for Timing {
                 write!(f, "close {deadline:?} after the last good send")
             }
             Kind::Proof if renew_every.is_zero() => write!(f, "no lease and no proofs"),
+            Kind::NoExpiry { .. } => write!(f, "no expiry: verify every {renew_every:?}, a call may take {call:?}"),
             Kind::Proof => {
                 let close = *call - *margin;
                 write!(f, "no lease: prove every {renew_every:?}, close when a proof takes {close:?}")

@@ -20,8 +20,6 @@ pub(super) struct Guard {
     pub(super) supervisor: OwnedFd,
     pub(super) parent: Option<OwnedFd>,
     pub(super) watch: Arc<Watch>,
-    /// How long the keeper may take to release.
-    pub(super) linger: Duration,
 }
 
 /// What the guard waits for beside descriptors.
@@ -84,8 +82,7 @@ impl Guard {
                 // The death of a supervisor closes the pipe as well as its word that it has.
                 Received::Message(Order::Release) | Received::Closed => {
                     self.socket.send_report(&Report::Releasing);
-                    self.watch.released();
-                    return Phase::Releasing(BootTime::now() + self.linger);
+                    return Phase::Releasing(BootTime::now() + self.watch.released());
                 }
             }
         }

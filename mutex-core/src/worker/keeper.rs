@@ -86,6 +86,8 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
         let asked = self.timing;
         let wait_until = self.clock.now() + wait;
         let mut looked_once = false;
+        // The newest that has words of its own: it says more than that there was no answer.
+        let mut trouble = None;
         loop {
             self.identity.since = SystemTime::now();
             let sent = self.clock.now();
@@ -121,17 +123,21 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
                     (self.report)(Report::Failed(trouble.line(&self.object)));
                     return self.undo().await.and(None);
                 }
-                Call::Answered(Err(Failure::Transient(trouble))) => {
-                    (self.report)(Report::Retrying(trouble.line(&self.object)));
+                Call::Answered(Err(Failure::Transient(found))) => {
+                    (self.report)(Report::Retrying(found.line(&self.object)));
+                    trouble = Some(found);
                     self.undo().await?;
                     self.pause(self.timing.retry()).await?;
                 }
                 Call::Unanswered => {
                     let call = self.timing.call();
-                    (self.report)(Report::Retrying(format!(
-                        "cannot lock {}: no answer within {call:?}; see whether its store works (--health)",
-                        self.object
-                    )));
+                    (self.report)(Report::Retrying(match &trouble {
+                        Some(trouble) => trouble.line(&self.object),
+                        None => format!(
+                            "cannot lock {}: no answer within {call:?}; see whether its store works (--health)",
+                            self.object
+                        ),
+                    }));
                     self.undo().await?;
                 }
                 Call::Stopped => return self.undo().await.and(None),

@@ -55,7 +55,9 @@ impl Worker {
             sys::exit_now(0);
         }
         let reports = Arc::new(self.socket);
-        let started = Watch::new().and_then(|(watch, receiver)| {
+        // A question leaves nothing to undo.
+        let linger = if self.task == Task::Hold { self.timing.linger_after_a_try() } else { Duration::ZERO };
+        let started = Watch::new(linger).and_then(|(watch, receiver)| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let clock = runtime.block_on(async { SystemClock::new() })?;
             Ok((Arc::new(watch), receiver, runtime, clock))
@@ -87,10 +89,8 @@ impl Worker {
             },
         };
         let start_guard = || {
-            // A question leaves nothing to undo.
-            let linger = if self.task == Task::Hold { self.timing.linger() } else { Duration::ZERO };
             let (socket, watch) = (Arc::clone(&reports), Arc::clone(&watch));
-            let guard = Guard { socket, supervisor: self.supervisor, parent: self.parent, watch, linger };
+            let guard = Guard { socket, supervisor: self.supervisor, parent: self.parent, watch };
             let thread = thread::Builder::new().name("guard".into()).stack_size(GUARD_STACK_BYTES);
             if let Err(error) = thread.spawn(move || guard.run()) {
                 // Nothing stays held unguarded: for the supervisor a lock that was taken is lost.

@@ -32,8 +32,10 @@ pub(super) struct Watch {
     state: Mutex<State>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct State {
+    /// How long the keeper may take to give back what there is now.
+    linger: Duration,
     /// When to kill, by the newest report.
     newest: Option<BootTime>,
     /// When to kill a supervisor that has not written the byte. Renewals do not move it: one that is stopped before
@@ -42,9 +44,11 @@ struct State {
 }
 
 impl Watch {
-    pub(super) fn new() -> io::Result<(Self, watch::Receiver<Orders>)> {
+    /// `linger`: as long as nothing is held.
+    pub(super) fn new(linger: Duration) -> io::Result<(Self, watch::Receiver<Orders>)> {
         let (orders, receiver) = watch::channel(Orders::default());
-        Ok((Self { orders, timer: Timer::new()?, state: Mutex::default() }, receiver))
+        let state = State { linger, newest: None, unacknowledged: None };
+        Ok((Self { orders, timer: Timer::new()?, state: Mutex::new(state) }, receiver))
     }
 
     /// Readable when the supervisor is to be killed.
@@ -57,6 +61,7 @@ impl Watch {
         let now = BootTime::now();
         self.change(|state| match report {
             Report::Held(until) => {
+                state.linger = timing.linger();
                 state.newest = until.map(|until| timing.kill_supervisor_at(until));
                 state.unacknowledged = Some(timing.acknowledge_by(now, *until));
             }
@@ -77,20 +82,25 @@ impl Watch {
 
     /// The supervisor was killed: its end comes through the socket.
     pub(super) fn fired(&self) {
-        self.change(|state| *state = State::default());
+        self.change(|state| {
+            state.newest = None;
+            state.unacknowledged = None;
+        });
     }
 
-    /// The supervisor has closed the pipe, or is gone.
-    pub(super) fn released(&self) {
+    /// The supervisor has closed the pipe, or is gone. How long the keeper may take to give back what there is.
+    pub(super) fn released(&self) -> Duration {
         self.fired();
         self.orders.send_modify(|orders| orders.release = true);
+        self.change(|state| state.linger)
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut state);
+        let outcome = change(&mut state);
         let at = [state.newest, state.unacknowledged].into_iter().flatten().min();
         // A timer of our own with a valid time cannot fail to be set.
         let _ = self.timer.set(at);
+        outcome
     }
 }

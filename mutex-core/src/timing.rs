@@ -48,10 +48,15 @@ pub struct Timing {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Lease { lease: Duration, store_clock_error: Duration },
+    Lease {
+        lease: Duration,
+        store_clock_error: Duration,
+    },
     Proof,
     /// A try is made with this lease, and what is held has none.
-    NoExpiry { try_lease: Duration },
+    NoExpiry {
+        try_lease: Duration,
+    },
 }
 
 impl Timing {

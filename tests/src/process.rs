@@ -16,9 +16,9 @@ pub mod programs;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open, pidfd_send_signal};
 
@@ -53,10 +53,17 @@ impl Process {
     /// a stop right after the byte would come before the supervisor has told the worker so: another case.
     pub fn stop(&self) -> anyhow::Result<()> {
         let what = format!("process {} to wait for something", self.pid);
-        wait_for(&what, Duration::from_secs(2), || (self.state() == Some('S')).then_some(()))?;
+        wait_for(&what, Duration::from_secs(2), || self.states().chars().all(|state| state == 'S').then_some(()))?;
+        self.freeze()
+    }
+
+    /// Stops it wherever it is, and waits until it has stopped.
+    pub fn freeze(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)?;
         let what = format!("process {} to be stopped", self.pid);
-        wait_for(&what, Duration::from_secs(2), || (self.state() == Some('T')).then_some(()))?;
+        // One that waits for a disk or a hung file system stops when it would go on.
+        let stopped = || self.states().chars().all(|state| "TD".contains(state)).then_some(());
+        wait_for(&what, Duration::from_secs(2), stopped)?;
         Ok(())
     }
 
@@ -74,9 +81,13 @@ impl Process {
 
     /// Waits until it is gone, and says how long that took.
     pub fn wait_gone(&self, limit: Duration) -> anyhow::Result<Duration> {
-        let what = format!("process {} to be gone", self.pid);
-        let (_, took) = wait_for(&what, limit, || self.is_gone().then_some(()))?;
-        Ok(took)
+        let start = Instant::now();
+        ensure!(
+            waits_readable(self.fd.as_fd(), limit)?,
+            "waited {limit:?} in vain for: process {} to be gone",
+            self.pid
+        );
+        Ok(start.elapsed())
     }
 
     /// The numbers of its children.
@@ -109,11 +120,15 @@ impl Process {
         pidfd_getfd(&self.fd, number, PidfdGetfdFlags::empty()).context("pidfd_getfd (needs root)")
     }
 
-    /// The state letter of proc(5); `None` when the process is gone.
-    fn state(&self) -> Option<char> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
-        // The name in front may hold anything, brackets too.
-        stat.rsplit_once(") ")?.1.chars().next()
+    /// The state letters of proc(5), one a thread; none when the process is gone.
+    fn states(&self) -> String {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.pid)) else { return String::new() };
+        let state = |thread: fs::DirEntry| {
+            let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+            // The name in front may hold anything, brackets too.
+            stat.rsplit_once(") ")?.1.chars().next()
+        };
+        threads.flatten().filter_map(state).collect()
     }
 
     /// Ends it, stopped or not; nothing if it is gone already.
@@ -130,9 +145,9 @@ pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> bool {
 
 /// Waits until a read would not block; `false` when `limit` passed first.
 pub(crate) fn waits_readable(fd: BorrowedFd<'_>, limit: Duration) -> anyhow::Result<bool> {
-    let deadline = std::time::Instant::now() + limit;
+    let deadline = Instant::now() + limit;
     loop {
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now());
         // Rounded up, so that the last millisecond is not spent in a busy loop.
         let timeout = PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX);
         let mut waited = [PollFd::new(fd, PollFlags::POLLIN)];

@@ -3,6 +3,7 @@
 //! A new helper is one row here, and one [`Store`] beside its service.
 
 mod file;
+mod rados;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ pub struct Row {
     pub options: Vec<String>,
     /// The wrong helper's bug.
     pub bug: Option<String>,
+    /// How many takers at once it is tried with: what this machine can start in the time that CTDB's probe allows.
+    pub takers: usize,
     /// What the promises come to with the timing in those arguments.
     pub timing: Timing,
     /// A new store with a free lock.
@@ -81,6 +84,9 @@ pub trait Store {
     /// The same for the helper that the row's replaces.
     fn rival_arguments(&self) -> Vec<OsString>;
 
+    /// What finds the store from a helper's environment.
+    fn environment(&self) -> Vec<(&'static str, OsString)>;
+
     /// What an error about this lock must name.
     fn object(&self) -> String;
 
@@ -97,7 +103,7 @@ pub trait Store {
 /// Every row.
 #[must_use]
 pub fn rows() -> Vec<Row> {
-    file::rows()
+    [file::rows(), rados::rows()].into_iter().flatten().collect()
 }
 
 /// The row of the deliberately wrong helper, with one bug.
@@ -164,7 +170,7 @@ impl Bench<'_> {
     }
 
     fn with_arguments(&self, arguments: impl Iterator<Item = OsString>) -> Launch {
-        let launch = Launch::new(&self.program, arguments);
+        let launch = self.in_environment(Launch::new(&self.program, arguments));
         match &self.row.bug {
             Some(bug) => launch.args(&["--bug", bug]),
             None => launch,
@@ -175,7 +181,11 @@ impl Bench<'_> {
     pub fn launch_rival(&self) -> anyhow::Result<Option<Launch>> {
         let Some(rival) = self.row.rival else { return Ok(None) };
         let program = programs::packaged(rival.program, rival.package)?;
-        Ok(Some(Launch::new(program, self.store.rival_arguments())))
+        Ok(Some(self.in_environment(Launch::new(program, self.store.rival_arguments()))))
+    }
+
+    fn in_environment(&self, launch: Launch) -> Launch {
+        self.store.environment().into_iter().fold(launch, |launch, (name, value)| launch.env(name, value))
     }
 
     /// A helper that has answered `0`.

@@ -41,6 +41,7 @@ pub enum Stderr {
 pub struct Launch {
     program: PathBuf,
     arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
     stderr: Stderr,
     stdout: Option<OwnedFd>,
     own_group: bool,
@@ -58,6 +59,7 @@ impl Launch {
         Self {
             program: program.into(),
             arguments: arguments.into_iter().map(Into::into).collect(),
+            environment: Vec::new(),
             stderr: Stderr::File,
             stdout: None,
             own_group: false,
@@ -79,6 +81,13 @@ impl Launch {
     #[must_use]
     pub fn args(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(OsString::from));
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
         self
     }
 
@@ -208,6 +217,7 @@ impl Launch {
         command.args(&line[1..]).stdout(writer).stderr(stderr);
         // A stand-in ends with its standard input, so with us.
         command.stdin(if parent.is_some() { Stdio::piped() } else { stdin });
+        command.envs(self.environment);
         if let Some(gate) = &self.gate {
             command.env("GATE", gate);
         }

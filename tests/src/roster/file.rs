@@ -36,6 +36,7 @@ pub(super) fn row(name: &'static str, lock_type: &str) -> Row {
         program: Program::Helper("ctdb_mutex_file_helper"),
         options: vec!["--lock-type".to_owned(), lock_type.to_owned()],
         bug: None,
+        takers: 200,
         timing: Timing {
             frozen: Duration::from_secs(RECHECK + PING_TIMEOUT),
             reported: Duration::from_secs(RECHECK + 1),
@@ -137,6 +138,10 @@ impl Store for LockFile {
 
     fn rival_arguments(&self) -> Vec<OsString> {
         vec![self.path().into()]
+    }
+
+    fn environment(&self) -> Vec<(&'static str, OsString)> {
+        Vec::new()
     }
 
     fn object(&self) -> String {

@@ -6,32 +6,32 @@
 //! | [`log`] | the lines that the nodes log, with their times |
 //! | [`status`] | what a node tells about the cluster |
 //! | [`watcher`] | who believes to have the lock, at every moment |
-//! | `addresses` | loopback addresses of the cluster's own |
-//! | `guard` | ends a cluster whose test was killed |
 //!
 //! What CTDB believes stands in its log and nowhere else (`ctdb status` follows it by up to a second), so the log is what
 //! times are taken from.
 
-mod addresses;
-mod guard;
 pub mod log;
 pub mod node;
 pub mod status;
 pub mod watcher;
 
+use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
+use super::addresses::Block;
+use super::guard::Guard;
 use crate::process::programs;
 use crate::wait::wait_for;
-use addresses::Block;
-use guard::Guard;
 use log::{Line, Mark};
 use node::Node;
 use status::Status;
 use watcher::Watcher;
+
+/// The port that every ctdbd listens on.
+const CTDB_PORT: u16 = 4379;
 
 /// Nodes find each other in 5 s (`leader timeout`) and monitor each other every few more: 9 s on an idle machine.
 const HEALTHY_LIMIT: Duration = Duration::from_secs(60);
@@ -55,15 +55,16 @@ pub struct Taken {
 }
 
 impl Cluster {
-    /// Starts a cluster with this `cluster lock =` and waits until it is healthy.
-    pub fn start(size: usize, lock: &str) -> anyhow::Result<Self> {
+    /// Starts a cluster with this `cluster lock =`, and with these variables in every ctdbd's environment; waits until it
+    /// is healthy.
+    pub fn start(size: usize, lock: &str, environment: &[(&'static str, OsString)]) -> anyhow::Result<Self> {
         programs::packaged("/usr/sbin/ctdbd", "ctdb")?;
         programs::packaged("/usr/bin/ctdb", "ctdb")?;
-        let addresses = Block::reserve(size)?;
+        let addresses = Block::reserve(size, CTDB_PORT)?;
         let dir = tempfile::Builder::new().prefix("mutex-ctdb-").tempdir().context("make the cluster's directory")?;
-        let guard = Guard::over(dir.path())?;
+        let guard = Guard::over(dir.path(), "CTDB_BASE")?;
         let nodes = (0..size)
-            .map(|number| Node::create(dir.path(), number, addresses.all(), lock))
+            .map(|number| Node::create(dir.path(), number, addresses.all(), lock, environment))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let watcher = Watcher::start(&nodes)?;
         let cluster = Self { nodes, watcher: Some(watcher), _guard: guard, _dir: dir, _addresses: addresses };

@@ -4,17 +4,22 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use nix::mount::{MntFlags, umount2};
 use tempfile::TempDir;
 
+use super::command::run;
 use super::fuse::{HungFs, Locks};
 use crate::fault::Fault;
 use crate::process::programs;
 
 /// Room for a file system with a journal; nothing of it is written that is not used.
 const IMAGE_BYTES: u64 = 64 << 20;
+
+/// A command here takes some milliseconds.
+const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 
 /// A mounted disk. Ends with this value, hung or not.
 pub struct HungDisk {
@@ -29,16 +34,20 @@ impl HungDisk {
         let server = HungFs::mount(Locks::Local)?;
         let image = server.path().join("image");
         File::create(&image)?.set_len(IMAGE_BYTES).context("make the image")?;
-        run(Command::new(programs::packaged("/usr/sbin/mkfs.ext4", "e2fsprogs")?).arg("-q").arg(&image))?;
+        run(
+            Command::new(programs::packaged("/usr/sbin/mkfs.ext4", "e2fsprogs")?).arg("-q").arg(&image),
+            COMMAND_LIMIT,
+        )?;
         let dir = tempfile::Builder::new().prefix("hung-disk-").tempdir().context("make a mount point")?;
         server.takes_along(dir.path())?;
         // Past the page cache: else that would answer for the disk.
         let losetup = programs::packaged("/usr/sbin/losetup", "mount")?;
-        let device = run(Command::new(&losetup).args(["--direct-io=on", "--find", "--show"]).arg(&image))?;
-        let mount = run(Command::new("/bin/mount").arg(device.trim()).arg(dir.path()));
+        let device =
+            run(Command::new(&losetup).args(["--direct-io=on", "--find", "--show"]).arg(&image), COMMAND_LIMIT)?;
+        let mount = run(Command::new("/bin/mount").arg(device.trim()).arg(dir.path()), COMMAND_LIMIT);
         let mounted = Mounted(dir);
         // A device in use goes with its last user.
-        run(Command::new(&losetup).args(["--detach", device.trim()]))?;
+        run(Command::new(&losetup).args(["--detach", device.trim()]), COMMAND_LIMIT)?;
         mount?;
         Ok(Self { mounted, server })
     }
@@ -62,11 +71,4 @@ impl Drop for Mounted {
         // Does not wait for the disk.
         let _ = umount2(self.0.path(), MntFlags::MNT_DETACH);
     }
-}
-
-/// Runs a command that must succeed; what it printed.
-fn run(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.output().with_context(|| format!("run {command:?}"))?;
-    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

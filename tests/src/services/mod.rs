@@ -1,8 +1,12 @@
-//! Real services, started as ordinary processes with their own ports and directories.
+//! Real services, started as ordinary processes with their own addresses and directories.
 //!
 //! Each is a type whose constructor starts it and waits until it is healthy, whose faults are methods with a twin
 //! that heals, and whose `Drop` ends every process it started, also when the test failed.
 
+mod addresses;
+pub mod ceph;
+mod command;
 pub mod ctdb;
 pub mod disk;
 pub mod fuse;
+mod guard;

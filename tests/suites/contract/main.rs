@@ -23,6 +23,7 @@ use anyhow::ensure;
 use libtest_mimic::{Arguments, Failed, Trial};
 use mutex_tests::process::helper::Helper;
 use mutex_tests::roster::{self, Bench, Row};
+use mutex_tests::services::ceph;
 use mutex_tests::wait::wait_for;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -75,7 +76,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn main() -> anyhow::Result<()> {
-    // Two hundred takers have a few descriptors each.
+    // Many takers have a few descriptors each.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most.min(65_536), most)?;
 
@@ -93,7 +94,10 @@ fn main() -> anyhow::Result<()> {
     if std::env::var_os("SLOW").is_some() {
         trials.extend(bugs::trials_without_bug(&cases()));
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit()
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    // It has the services that outlive a case, and the line below runs no destructor.
+    ceph::end_shared();
+    conclusion.exit()
 }
 
 fn failed(error: anyhow::Error) -> Failed {

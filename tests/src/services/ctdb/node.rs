@@ -14,6 +14,7 @@ use rustix::process::Signal;
 use super::log::Log;
 use super::status::Status;
 use crate::process::Process;
+use crate::services::command::run;
 use crate::wait::wait_for;
 
 /// What ctdbd reads at its start, from the package.
@@ -31,17 +32,25 @@ pub struct Node {
     dir: PathBuf,
     /// The program in `cluster lock`.
     helper: PathBuf,
+    /// What its processes have in their environment besides.
+    environment: Vec<(&'static str, OsString)>,
     log: Log,
 }
 
 impl Node {
     /// Writes the node's files.
-    pub(super) fn create(cluster: &Path, number: usize, addresses: &[Ipv4Addr], lock: &str) -> anyhow::Result<Self> {
+    pub(super) fn create(
+        cluster: &Path,
+        number: usize,
+        addresses: &[Ipv4Addr],
+        lock: &str,
+        environment: &[(&'static str, OsString)],
+    ) -> anyhow::Result<Self> {
         let helper = lock.strip_prefix('!').and_then(|words| words.split([' ', '\t']).next());
         let helper = PathBuf::from(helper.with_context(|| format!("cluster lock {lock:?} names no helper"))?);
         let dir = cluster.join(format!("n{number}"));
         let log = Log::new(number, dir.join("log"));
-        let node = Self { number, dir, helper, log };
+        let node = Self { number, dir, helper, environment: environment.to_vec(), log };
         node.write_files(addresses, lock).with_context(|| format!("write the files of CTDB node {number}"))?;
         Ok(node)
     }
@@ -101,22 +110,14 @@ impl Node {
     /// Runs a `ctdb` command on this node and returns what it printed.
     pub fn ctdb(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = self.command("/usr/bin/ctdb");
-        // The default is 10 s.
-        command.args(["--timelimit", "3"]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("start ctdb")?;
-        // On a node that is just starting it can wait for ever, whatever its time limit.
-        if Process::open(i32::try_from(child.id())?)?.wait_gone(CTDB_LIMIT).is_err() {
-            child.kill().context("end ctdb")?;
-        }
-        // What it prints is far smaller than a pipe.
-        let output = child.wait_with_output().context("wait for ctdb")?;
-        ensure!(output.status.success(), "ctdb {} on node {}: {}", arguments.join(" "), self.number, said(&output));
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        // The default is 10 s. On a node that is just starting it can wait for ever, whatever its time limit.
+        command.args(["--timelimit", "3"]).args(arguments);
+        run(&mut command, CTDB_LIMIT).with_context(|| format!("ctdb {} on node {}", arguments.join(" "), self.number))
     }
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command.env("CTDB_TEST_MODE", "yes").env("CTDB_BASE", &self.dir);
+        command.envs(self.environment.iter().cloned()).env("CTDB_TEST_MODE", "yes").env("CTDB_BASE", &self.dir);
         // The times in the log are read with that.
         command.env("TZ", "UTC").stdin(Stdio::null());
         command

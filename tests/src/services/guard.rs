@@ -1,4 +1,5 @@
-//! Ends a cluster whose test was killed before it could: ctdbd leaves its parent's process group, session and terminal.
+//! Ends the processes of a service whose test was killed before it could: ctdbd leaves its parent's process group,
+//! session and terminal, and a service that is stopped hears of nothing.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -6,13 +7,13 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
 
-/// Waits for the end of its standard input, which comes however the test ends. Then every process of a node is killed,
-/// again until there is none (one may just have been started), and the directory goes.
+/// Waits for the end of its standard input, which comes however the test ends. Then every process of the service is
+/// killed, again until there is none (one may just have been started), and the directory goes.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 cat >/dev/null
 # grep calls it a failure when one of all processes ends meanwhile: what it found counts, not its status.
-while left=$(grep -lszF "CTDB_BASE=$0/" /proc/[0-9]*/environ); [ -n "$left" ]; do
+while left=$(grep -lszF "$1=$0/" /proc/[0-9]*/environ); [ -n "$left" ]; do
     for environ in $left; do
         pid=${environ#/proc/}
         kill -KILL "${pid%/environ}" 2>/dev/null
@@ -27,18 +28,19 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Guards the cluster in this directory.
-    pub(super) fn over(dir: &Path) -> anyhow::Result<Self> {
+    /// Guards the processes in whose environment this variable begins with this directory and a slash.
+    pub(super) fn over(dir: &Path, variable: &str) -> anyhow::Result<Self> {
         let shell = Command::new("/bin/sh")
             .args(["-c", SCRIPT])
             .arg(dir)
+            .arg(variable)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             // What ends the tests' process group must not end the guard.
             .process_group(0)
             .spawn()
-            .context("start the guard of the CTDB cluster")?;
+            .context("start the guard of a service")?;
         Ok(Self { shell })
     }
 }

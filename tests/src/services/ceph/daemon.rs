@@ -1,0 +1,92 @@
+//! One process of a Ceph cluster.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, ensure};
+
+use super::files;
+use crate::process::Process;
+
+/// A monitor, manager or OSD, running or not. Ends with this value.
+pub(super) struct Daemon {
+    program: &'static str,
+    id: String,
+    conf: PathBuf,
+    running: Mutex<Option<(Child, Process)>>,
+}
+
+impl Daemon {
+    /// One that does not run yet.
+    pub(super) fn new(program: &'static str, id: impl ToString, conf: &Path) -> Self {
+        Self { program, id: id.to_string(), conf: conf.to_owned(), running: Mutex::new(None) }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Starts it.
+    pub(super) fn start(&self) -> anyhow::Result<()> {
+        let out = files::output_of(&self.conf, self.program, &self.id);
+        let out = File::options().create(true).append(true).open(out).context("make a file for a daemon's output")?;
+        let mut running = self.running();
+        ensure!(running.is_none(), "{} {} runs already", self.program, self.id);
+        let mut child = files::command(self.program, &self.conf)
+            .args(["--id", &self.id, "--foreground"])
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .stdin(Stdio::null())
+            .spawn()
+            .with_context(|| format!("start {}", self.program))?;
+        match i32::try_from(child.id()).map_err(Into::into).and_then(Process::open) {
+            Ok(process) => *running = Some((child, process)),
+            Err(error) => {
+                end(&mut child);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops it where it is.
+    pub(super) fn freeze(&self) -> anyhow::Result<()> {
+        self.with(Process::freeze)
+    }
+
+    /// Lets it go on.
+    pub(super) fn go_on(&self) -> anyhow::Result<()> {
+        self.with(Process::go_on)
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub(super) fn kill(&self) {
+        if let Some((mut child, _)) = self.running().take() {
+            end(&mut child);
+        }
+    }
+
+    fn with(&self, deed: fn(&Process) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let running = self.running();
+        let (_, process) = running.as_ref().with_context(|| format!("{} {} does not run", self.program, self.id))?;
+        deed(process)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<(Child, Process)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A child that nobody has waited for: its number is its own.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}

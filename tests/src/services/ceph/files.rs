@@ -1,0 +1,101 @@
+//! The configuration, the keys, and where things lie in a cluster's directory.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+
+use super::{ADMIN, CONF_VARIABLE};
+
+/// Who there is besides the daemons' clients, and what each may do.
+const USERS: [(&str, &[&str]); 5] = [
+    ("mon.", &["mon = \"allow *\""]),
+    (ADMIN, &["mon = \"allow *\"", "mgr = \"allow *\"", "osd = \"allow *\"", "mds = \"allow *\""]),
+    ("mgr.x", &["mon = \"allow profile mgr\"", "osd = \"allow *\"", "mds = \"allow *\""]),
+    ("osd.0", &["mon = \"allow profile osd\"", "mgr = \"allow profile osd\"", "osd = \"allow *\""]),
+    ("osd.1", &["mon = \"allow profile osd\"", "mgr = \"allow profile osd\"", "osd = \"allow *\""]),
+];
+
+/// A command on the cluster with this configuration.
+pub(super) fn command(program: &str, conf: &Path) -> Command {
+    let mut command = Command::new(program);
+    // Options that somebody has for a cluster of theirs; and times are printed in the local zone.
+    command.env(CONF_VARIABLE, conf).env_remove("CEPH_ARGS").env("TZ", "UTC");
+    command
+}
+
+/// Where the daemons' keys are.
+pub(super) fn keyring(dir: &Path) -> PathBuf {
+    dir.join("keyring")
+}
+
+/// Where a client's key is.
+pub(super) fn keyring_of(dir: &Path, user: &str) -> PathBuf {
+    dir.join(format!("{user}.keyring"))
+}
+
+/// Where a daemon's output is.
+pub(super) fn output_of(conf: &Path, program: &str, id: &str) -> PathBuf {
+    let name = Path::new(program).with_extension(format!("{id}.out"));
+    conf.with_file_name(name.file_name().unwrap_or_default())
+}
+
+/// Writes the configuration and returns its path.
+pub(super) fn write_conf(dir: &Path, fsid: &str, address: Ipv4Addr, port: u16) -> anyhow::Result<PathBuf> {
+    let place = dir.display();
+    // By default a daemon that comes before its monitor looks for it every 3 s.
+    let daemon = format!(
+        "keyring = {}
+public addr = {address}
+ms bind msgr1 = false
+run dir = {place}
+admin socket = {place}/$name.asok
+log file = {place}/$name.log
+mon client hunt interval = 0.1
+",
+        keyring(dir).display()
+    );
+    // By default a map waits for a second for further changes.
+    let conf = format!(
+        "[global]
+fsid = {fsid}
+mon host = [v2:{address}:{port}]
+osd crush chooseleaf type = 0
+[client]
+keyring = {place}/$name.keyring
+[mon]
+mon data = {place}/mon
+mon allow pool size one = true
+osd pool default size = 2
+osd pool default min size = 2
+paxos propose interval = 0.05
+paxos min wait = 0.01
+{daemon}[mgr]
+mgr data = {place}/mgr
+mgr initial modules =
+{daemon}[osd]
+osd data = {place}/osd$id
+osd objectstore = memstore
+memstore device bytes = 1073741824
+{daemon}"
+    );
+    let path = dir.join("ceph.conf");
+    fs::write(&path, conf).context("write ceph.conf")?;
+    Ok(path)
+}
+
+/// Writes the keys: everybody has the same one, since making one takes a command.
+pub(super) fn write_keys(dir: &Path, key: &str) -> anyhow::Result<()> {
+    let mut all = String::new();
+    for (user, capabilities) in USERS {
+        write!(all, "[{user}]\nkey = {key}\n")?;
+        for capability in capabilities {
+            writeln!(all, "caps {capability}")?;
+        }
+    }
+    fs::write(keyring(dir), all).context("write the keys")?;
+    fs::write(keyring_of(dir, ADMIN), format!("[{ADMIN}]\nkey = {key}\n")).context("write the admin's key")
+}

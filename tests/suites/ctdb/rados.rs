@@ -1,0 +1,86 @@
+//! What is so with a lock that has a lease alone: it outlives the processes that hold it, and its store can be frozen.
+//!
+//! The losers of an election try again when they have missed the leader for 5 s, and then every 5 s. So what becomes free
+//! with the end of a lease has a new leader up to an election period later.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use mutex_tests::services::ctdb::log::Line;
+use mutex_tests::services::ctdb::node::Node;
+use mutex_tests::times::{Times, percentile};
+use rustix::process::Signal;
+
+use crate::at_once::AT_ONCE;
+use crate::bench::Running;
+use crate::stopwatch::Stopwatch;
+use crate::successor::succession;
+use crate::{Case, FIRST_PERIOD, RUNS, slow};
+
+pub(crate) const CASES: &[Case] = &[
+    ("the worker killed: a new leader within the lease and an election period", worker_killed),
+    ("the leader's whole node killed: a new leader in the second election period", node_killed),
+    ("the OSDs frozen for three leases: the leader lets go in time, and there is one after the thaw", osds_frozen),
+];
+
+/// CTDB's second try comes 9 s to 11 s after the leader's end.
+const SECOND_PERIOD: Duration = Duration::from_millis(11_500);
+
+/// The first comes after 4 s to 5 s.
+const FIRST_TRY: Duration = Duration::from_millis(5500);
+
+/// Leases that have run out by then, as a rule.
+const FAST: Duration = Duration::from_secs(4);
+
+/// What an ordinary run has time for: enough for the worst, not for the median.
+const FEW: usize = 3;
+
+/// CTDB sees the pipe end and elects at once, and the lock is nobody's until its lease ends.
+fn worker_killed(running: &Running) -> anyhow::Result<Times> {
+    let limit = running.store.lease()? + FIRST_PERIOD;
+    let victim = running.cluster.wait_healthy()?.worker()?;
+    let watch = Stopwatch::start(&running.cluster)?;
+    victim.signal(Signal::KILL)?;
+    let (_, took) = watch.outcome()?;
+    let reported = watch.until(watch.lost()?)?;
+    ensure!(reported <= AT_ONCE, "the loss reported after {reported:?}, not within {AT_ONCE:?}");
+    ensure!(took <= limit, "a new leader after {took:?}, not within {limit:?}, {}", watch.transcript());
+    Ok(Times::from(vec![took]))
+}
+
+fn node_killed(running: &Running) -> anyhow::Result<Times> {
+    let runs = if slow() { RUNS } else { FEW };
+    let mut all = Vec::new();
+    let mut late = Vec::new();
+    for run in 1..=runs {
+        let next = succession(running, Node::kill).with_context(|| format!("run {run}"))?;
+        if next.took > SECOND_PERIOD {
+            late.push(format!("run {run}: {:?}, {}", next.took, next.transcript));
+        }
+        all.push(next.took);
+    }
+    ensure!(late.is_empty(), "later than {SECOND_PERIOD:?} in {} of {runs} runs\n{}", late.len(), late.join("\n"));
+    all.sort_unstable();
+    let median = percentile(&all, 50).unwrap_or_default();
+    if runs == RUNS && running.store.lease()? <= FAST {
+        ensure!(median <= FIRST_TRY, "the median is {median:?}, more than {FIRST_TRY:?}: {all:?}");
+    }
+    Ok(Times::from(all))
+}
+
+fn osds_frozen(running: &Running) -> anyhow::Result<Times> {
+    let lease = running.store.lease()?;
+    let fault = running.store.ceph()?.osds_frozen();
+    running.cluster.wait_healthy()?;
+    let from_freeze = Stopwatch::start(&running.cluster)?;
+    let frozen = fault.inject()?;
+    // The fault itself.
+    std::thread::sleep(3 * lease);
+    let held = from_freeze.until(from_freeze.lost()?)?;
+    ensure!(held < lease, "the leader let go {held:?} after the freeze, {}", from_freeze.transcript());
+    ensure!(!from_freeze.lines()?.iter().any(Line::is_taken), "a leader, {}", from_freeze.transcript());
+    let from_thaw = Stopwatch::start(&running.cluster)?;
+    frozen.heal()?;
+    let (_, took) = from_thaw.outcome().with_context(|| from_freeze.transcript())?;
+    Ok(Times::from(vec![took]))
+}

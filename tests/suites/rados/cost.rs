@@ -1,0 +1,84 @@
+//! What it costs: the store, and the process that CTDB waits for.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use mutex_tests::roster::ANSWER_LIMIT;
+use mutex_tests::wait::wait_for;
+use serde_json::Value;
+
+use crate::{Case, GONE, Lock};
+
+const OSDS: [&str; 2] = ["osd.0", "osd.1"];
+
+pub(crate) const CASES: &[Case] = &[
+    ("a renewal is one operation", one_operation_a_renewal),
+    ("a contender is two operations, one a look", two_operations_a_contender),
+    ("the process that CTDB started has one thread, whatever librados has", one_thread),
+];
+
+/// A cluster whose OSDs remember what they were asked for.
+fn lock() -> anyhow::Result<Lock> {
+    let lock = Lock::alone(1)?;
+    for osd in OSDS {
+        lock.ceph.ceph(&["tell", osd, "config", "set", "osd_op_history_size", "1000"])?;
+    }
+    Ok(lock)
+}
+
+/// How often the OSDs were asked for something about the object so far, whatever they answered.
+fn operations(lock: &Lock) -> anyhow::Result<usize> {
+    let mut count = 0;
+    for osd in OSDS {
+        let dump: Value = serde_json::from_str(&lock.ceph.ceph(&["tell", osd, "dump_historic_ops"])?)?;
+        let all = dump["ops"].as_array().context("dump_historic_ops shows no ops")?;
+        // The copies of a change are told as osd_repop.
+        let of_this = |op: &&Value| {
+            let what = op["description"].as_str().unwrap_or_default();
+            what.starts_with("osd_op(") && what.contains(&format!(":{}:", lock.object))
+        };
+        count += all.iter().filter(of_this).count();
+    }
+    Ok(count)
+}
+
+fn one_operation_a_renewal() -> anyhow::Result<()> {
+    let lock = lock()?;
+    let holder = lock.holder(&["4", "-R"])?;
+    let start = Instant::now();
+    holder.pipe()?.stays_silent(Duration::from_secs(10))?;
+    let count = operations(&lock)?;
+    // The take, and a renewal every fifth of the lease.
+    let most = 1 + usize::try_from(start.elapsed().as_millis() / 800)?;
+    ensure!(count <= most, "{count} operations, and not more than {most} renewals and the take");
+    // A late one moves all that follow.
+    ensure!(count >= 8, "{count} operations in ten seconds: they are not counted right");
+    Ok(())
+}
+
+fn two_operations_a_contender() -> anyhow::Result<()> {
+    const CONTENDERS: usize = 5;
+    let lock = lock()?;
+    // One that renews every five hours.
+    let _holder = lock.holder(&["86400", "-R"])?;
+    let before = operations(&lock)?;
+    for _ in 0..CONTENDERS {
+        let contender = lock.helper(&["86400"])?.start()?;
+        contender.expect('1', ANSWER_LIMIT)?;
+        contender.gone(GONE)?;
+    }
+    let count = operations(&lock)? - before;
+    ensure!(count == 2 * CONTENDERS, "{count} operations for {CONTENDERS} contenders");
+    Ok(())
+}
+
+fn one_thread() -> anyhow::Result<()> {
+    let lock = Lock::shared()?;
+    let holder = lock.holder(&["4"])?;
+    let threads = |pid: i32| fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    ensure!(threads(holder.supervisor().pid()) == 1, "{} threads", threads(holder.supervisor().pid()));
+    let worker = holder.worker()?.pid();
+    wait_for("librados' threads in the worker", ANSWER_LIMIT, || (threads(worker) > 2).then_some(()))?;
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! The store's faults (P2a, P3, P6), beyond what the contract suite does to every store.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, bail, ensure};
+use mutex_tests::roster::ANSWER_LIMIT;
+use mutex_tests::services::ceph::lock::LockInfo;
+use mutex_tests::wait::wait_for;
+use rustix::process::Signal;
+
+use crate::{Case, GONE, Lock, NOISE};
+
+pub(crate) const CASES: &[Case] = &[
+    ("OSDs frozen while held: the pipe ends before the store's own time for the lock is over", ends_before_expiry),
+    ("a try that is applied after its worker has gone is over within a lease of the thaw", orphaned_try),
+    ("the monitor frozen while held: kept", monitor_frozen),
+    ("a try with the monitor frozen waits for it", try_with_monitor_frozen),
+    ("the primary OSD killed, one copy is enough, lease 4: never two holders, and no error", || primary_killed("4")),
+    ("the primary OSD killed, one copy is enough, lease 9: never two holders, and no error", || primary_killed("9")),
+    (
+        "an OSD killed, two copies are needed: the pipe ends in time, and a new holder 15 s after it is back",
+        too_few_copies,
+    ),
+    ("without a manager all is the same", without_manager),
+];
+
+const LEASE: Duration = Duration::from_secs(4);
+
+/// The expiry is read right after a renewal, so that none comes between that and the freeze.
+fn ends_before_expiry() -> anyhow::Result<()> {
+    for _ in 0..5 {
+        let lock = Lock::alone(1)?;
+        let holder = lock.holder(&["4"])?;
+        let before = expiry(&lock)?;
+        let renewed = || expiry(&lock).ok().filter(|&now| now != before);
+        let (expires, _) = wait_for("a renewal", ANSWER_LIMIT, renewed)?;
+        let fault = lock.ceph.osds_frozen();
+        let _frozen = fault.inject()?;
+        let sent = expires.checked_sub(LEASE).context("an expiry in the first seconds of 1970")?;
+        // Seen late: the next renewal (0.8 s) may be through.
+        if sent.elapsed().is_ok_and(|age| age > Duration::from_millis(500)) {
+            continue;
+        }
+        holder.end(LEASE)?;
+        let early = expires.duration_since(SystemTime::now()).context("the lock was free before the pipe ended")?;
+        ensure!(early < LEASE / 2, "the pipe ended {early:?} before the lock was free");
+        return Ok(());
+    }
+    bail!("the machine is too slow to freeze the OSDs right after a renewal")
+}
+
+fn expiry(lock: &Lock) -> anyhow::Result<SystemTime> {
+    lock.info()?.and_then(|info: LockInfo| info.expires).context("a lock with an expiry")
+}
+
+fn orphaned_try() -> anyhow::Result<()> {
+    let lock = Lock::alone(1)?;
+    // Only a try that is connected sends its request.
+    let waiting = lock.holder(&["4"])?;
+    let taker = lock.helper(&["4", "--wait-seconds", "60"])?.start()?;
+    taker.pipe()?.stays_silent(Duration::from_secs(1))?;
+    let worker = taker.worker()?;
+    let fault = lock.ceph.osds_frozen();
+    let frozen = fault.inject()?;
+    // Its request is on its way: the holder's renewals are, too, and its lease ends.
+    waiting.end(LEASE)?;
+    taker.signal(Signal::KILL)?;
+    worker.wait_gone(LEASE + GONE).context("the worker, which undoes for one lease")?;
+    frozen.heal()?;
+    lock.wait_free(LEASE + GONE)?;
+    lock.holder(&["4"]).map(drop)
+}
+
+fn monitor_frozen() -> anyhow::Result<()> {
+    let lock = Lock::alone(1)?;
+    let holder = lock.holder(&["4"])?;
+    let fault = lock.ceph.mon_frozen();
+    let frozen = fault.inject()?;
+    holder.pipe()?.stays_silent(3 * LEASE)?;
+    frozen.heal()?;
+    ensure!(lock.info()?.is_some(), "the lock is free although the pipe is open");
+    holder.signal(Signal::TERM)?;
+    holder.gone(GONE)?;
+    lock.wait_free(GONE)
+}
+
+fn try_with_monitor_frozen() -> anyhow::Result<()> {
+    let lock = Lock::alone(1)?;
+    let fault = lock.ceph.mon_frozen();
+    let frozen = fault.inject()?;
+    let taker = lock.helper(&["4"])?.start()?;
+    // Past the time of one call, and of one attempt to connect.
+    taker.pipe()?.stays_silent(Duration::from_secs(6))?;
+    frozen.heal()?;
+    taker.expect('0', Duration::from_secs(10))
+}
+
+/// Whoever is answered `0` while the first holder's pipe is open is a second holder.
+fn primary_killed(lease: &str) -> anyhow::Result<()> {
+    let lock = Lock::alone(1)?;
+    let holder = lock.holder(&[lease])?;
+    let fault = lock.ceph.osd_killed(lock.ceph.primary_of(None, &lock.object)?);
+    let _killed = fault.inject()?;
+    let start = Instant::now();
+    // The time in which the cluster notices, and the new primary takes over.
+    while start.elapsed() < Duration::from_secs(12) {
+        let contender = lock.helper(&[lease, "--acquire-timeout-seconds", "3"])?.start()?;
+        match contender.status(Duration::from_secs(3) + GONE)? {
+            '1' | '2' => {}
+            '0' => {
+                ensure!(holder.end(Duration::ZERO).is_ok(), "a second holder {:?} after the fault", start.elapsed());
+                return Ok(());
+            }
+            status => bail!("a contender got {status}: {}", contender.stderr()?),
+        }
+    }
+    if holder.pipe()?.is_silent() {
+        ensure!(lock.info()?.is_some(), "the lock is free although the pipe is open");
+    }
+    Ok(())
+}
+
+fn too_few_copies() -> anyhow::Result<()> {
+    let lock = Lock::alone(2)?;
+    let holder = lock.holder(&["4"])?;
+    let fault = lock.ceph.osd_killed(lock.ceph.primary_of(None, &lock.object)?);
+    let killed = fault.inject()?;
+    holder.end(LEASE + NOISE)?;
+    let back = Instant::now();
+    killed.heal()?;
+    let next = lock.helper(&["4"])?.start()?;
+    next.expect('0', Duration::from_secs(15).saturating_sub(back.elapsed()))
+}
+
+fn without_manager() -> anyhow::Result<()> {
+    let lock = Lock::alone(1)?;
+    let holder = lock.holder(&["4"])?;
+    let contender = lock.helper(&["4"])?.start()?;
+    contender.expect('1', ANSWER_LIMIT)?;
+    holder.pipe()?.stays_silent(2 * LEASE)?;
+    holder.signal(Signal::TERM)?;
+    holder.end(NOISE)?;
+    lock.wait_free(GONE)?;
+    holder.gone(GONE)?;
+    ensure!(holder.stderr()?.is_empty() && contender.stderr()?.is_empty(), "words on standard error");
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! Lease 0: no expiry, as Samba's helper has it. A dead host keeps the lock; a try never does.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use mutex_tests::roster::ANSWER_LIMIT;
+use mutex_tests::services::ceph::{POOL, in_pool, lock};
+use rustix::process::Signal;
+
+use crate::{Case, GONE, Lock, NOISE};
+
+pub(crate) const CASES: &[Case] = &[
+    ("lease 0: no expiration is shown from the first moment on, and SIGTERM frees the lock", shown_and_freed),
+    ("lease 0: a contender leaves the lock's state unchanged", unchanged),
+    ("lease 0: OSDs frozen for longer than nine seconds: kept", frozen_and_kept),
+    ("lease 0: a try cancelled while the OSDs were frozen leaves nothing after nine seconds", cancelled_try),
+    ("lease 0: SIGTERM while the OSDs were frozen for longer than nine seconds: free after the thaw", late_release),
+    ("lease 0: the worker killed: the pipe ends, and the lock stays until an admin breaks it", worker_killed),
+    ("lease 0: the lock broken by an admin: the pipe ends", broken),
+];
+
+/// What a try leaves behind at most (DESIGN 4).
+const TRY_LEASE: Duration = Duration::from_secs(9);
+
+fn shown_and_freed() -> anyhow::Result<()> {
+    let lock = Lock::shared()?;
+    let holder = lock.holder(&["0"])?;
+    let info = lock.info()?.context("nobody holds the lock although a taker was answered 0")?;
+    ensure!(info.expires.is_none(), "it expires: {info:?}");
+    holder.pipe()?.stays_silent(Duration::from_secs(3))?;
+    ensure!(lock.info()? == Some(info), "a look at it has changed it");
+    holder.signal(Signal::TERM)?;
+    holder.end(NOISE)?;
+    lock.wait_free(GONE)?;
+    holder.gone(GONE).map(drop)
+}
+
+fn unchanged() -> anyhow::Result<()> {
+    let lock = Lock::shared()?;
+    let holder = lock.holder(&["0"])?;
+    let before = lock.info()?;
+    for lease in ["0", "4"] {
+        let contender = lock.helper(&[lease])?.start()?;
+        contender.expect('1', ANSWER_LIMIT)?;
+        contender.gone(GONE)?;
+    }
+    let theirs = lock.samba(&[])?.start()?;
+    theirs.expect('1', ANSWER_LIMIT).context("Samba's helper")?;
+    ensure!(before.is_some() && lock.info()? == before, "{before:?} has become {:?}", lock.info()?);
+    ensure!(holder.pipe()?.is_silent(), "the holder's pipe is not silent");
+    Ok(())
+}
+
+fn frozen_and_kept() -> anyhow::Result<()> {
+    let lock = Lock::alone(1)?;
+    let holder = lock.holder(&["0"])?;
+    let fault = lock.ceph.osds_frozen();
+    let frozen = fault.inject()?;
+    holder.pipe()?.stays_silent(TRY_LEASE + Duration::from_secs(3))?;
+    frozen.heal()?;
+    ensure!(lock.info()?.is_some(), "the lock is free although the pipe is open");
+    holder.signal(Signal::TERM)?;
+    holder.end(NOISE)?;
+    lock.wait_free(GONE)
+}
+
+fn cancelled_try() -> anyhow::Result<()> {
+    let lock = Lock::alone(1)?;
+    let fault = lock.ceph.osds_frozen();
+    let frozen = fault.inject()?;
+    let taker = lock.helper(&["0"])?.start()?;
+    let worker = taker.worker()?;
+    taker.pipe()?.stays_silent(Duration::from_secs(1))?;
+    taker.signal(Signal::TERM)?;
+    taker.end(NOISE)?;
+    taker.gone(GONE)?;
+    // Nobody is left to undo what is applied at the thaw.
+    worker.signal(Signal::KILL)?;
+    worker.wait_gone(GONE)?;
+    frozen.heal()?;
+    lock.wait_free(TRY_LEASE + GONE)?;
+    lock.holder(&["0"]).map(drop)
+}
+
+fn late_release() -> anyhow::Result<()> {
+    let lock = Lock::alone(1)?;
+    let holder = lock.holder(&["0"])?;
+    let worker = holder.worker()?;
+    let fault = lock.ceph.osds_frozen();
+    let frozen = fault.inject()?;
+    holder.signal(Signal::TERM)?;
+    holder.end(NOISE)?;
+    holder.gone(GONE)?;
+    // Longer than a worker with a lease would stay.
+    let left = worker.wait_gone(TRY_LEASE + Duration::from_secs(2));
+    ensure!(left.is_err(), "the worker has left, with the lock");
+    frozen.heal()?;
+    lock.wait_free(GONE)?;
+    worker.wait_gone(GONE).map(drop)
+}
+
+fn worker_killed() -> anyhow::Result<()> {
+    let lock = Lock::shared()?;
+    let holder = lock.holder(&["0"])?;
+    let info = lock.info()?.context("nobody holds the lock although a taker was answered 0")?;
+    holder.worker()?.signal(Signal::KILL)?;
+    holder.end(NOISE)?;
+    holder.gone(GONE)?;
+    let next = lock.helper(&["0"])?.start()?;
+    next.expect('1', ANSWER_LIMIT).context("a dead host keeps the lock")?;
+    // As the manual says.
+    let mut breaking = in_pool(None);
+    breaking.extend(["lock", "break", &lock.object, lock::NAME, &info.client, "--lock-cookie", &info.cookie]);
+    lock.ceph.rados(&breaking).with_context(|| format!("break {POOL}/{}", lock.object))?;
+    lock.holder(&["0"]).map(drop)
+}
+
+fn broken() -> anyhow::Result<()> {
+    let lock = Lock::shared()?;
+    let holder = lock.holder(&["0"])?;
+    let info = lock.info()?.context("nobody holds the lock although a taker was answered 0")?;
+    let mut breaking = in_pool(None);
+    breaking.extend(["lock", "break", &lock.object, lock::NAME, &info.client, "--lock-cookie", &info.cookie]);
+    lock.ceph.rados(&breaking)?;
+    // R + T of nine seconds.
+    holder.end(TRY_LEASE / 5 + TRY_LEASE / 4 + NOISE)?;
+    holder.gone(GONE)?;
+    ensure!(holder.one_line()?.contains(&lock.name()), "the line does not name {}", lock.name());
+    ensure!(lock.info()?.is_none(), "it was taken again");
+    Ok(())
+}

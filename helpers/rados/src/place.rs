@@ -14,6 +14,9 @@ use crate::trouble;
 /// How long librados may try to reach the monitors before it says so; then another try begins. Whole seconds, and
 /// less than the 5 s of a question (`--status`), so that the answer has these words.
 const CONNECT_SECONDS: &CStr = c"4";
+/// How long librados may wait for a map of the OSDs, and for the service map, which a manager that is dead never sends
+/// (`--status` then does without). Whole seconds.
+const MONITOR_SECONDS: &CStr = c"2";
 
 /// The lock's address.
 #[derive(Clone)]
@@ -79,7 +82,12 @@ impl Place {
             Err(error) => return Err(trouble::read_conf(error, self)),
         }
         // A helper that ends in an instant would leave its admin socket behind, at every try.
-        for (option, value) in [(c"client_mount_timeout", CONNECT_SECONDS), (c"admin_socket", c"")] {
+        let options = [
+            (c"client_mount_timeout", CONNECT_SECONDS),
+            (c"rados_mon_op_timeout", MONITOR_SECONDS),
+            (c"admin_socket", c""),
+        ];
+        for (option, value) in options {
             cluster.set_option(option, value).map_err(|error| {
                 Failure::permanent("configure the Ceph client for", error, "see the version of librados")
             })?;

@@ -46,7 +46,7 @@ pub(crate) fn connect(error: Errno, place: &Place, cluster: Cluster) -> Failure 
         Errno::EACCES | Errno::EPERM => Failure::permanent(
             operation,
             format!("{user} is refused: no key or a wrong one in {keyring}, or no caps for the monitors"),
-            &format!("compare it with `ceph auth get {user}`; the caps it needs are {}", caps(place)),
+            &format!("compare with `ceph auth get {user}`, which needs at least {}", caps(place)),
         ),
         Errno::EOPNOTSUPP => Failure::permanent(
             operation,
@@ -85,12 +85,8 @@ pub(crate) fn call(operation: &str, error: Errno, place: &Place) -> Failure {
         // A missing object is made by a try, and no error to anything else.
         Errno::ENOENT => no_pool(place),
         Errno::EACCES | Errno::EPERM => {
-            let caps = caps(place);
-            Failure::permanent(
-                operation,
-                format!("the caps of {user} are too small"),
-                &format!("enough are: ceph auth caps {user} {caps}"),
-            )
+            let remedy = format!("it needs at least {} (`ceph auth caps` replaces all that it has)", caps(place));
+            Failure::permanent(operation, format!("the caps of {user} are too small"), &remedy)
         }
         Errno::ESHUTDOWN => Failure::permanent(operation, BLOCKLISTED, "see `ceph osd blocklist ls`"),
         Errno::ENOSPC | Errno::EDQUOT => Failure::transient(

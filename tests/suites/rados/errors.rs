@@ -137,7 +137,8 @@ fn with_caps(caps: &[(&str, &str)], names: impl Fn(&str, &Lock) -> String) -> an
 }
 
 fn enough(user: &str, lock: &Lock) -> String {
-    format!("ceph auth caps {user} mon 'allow r' osd 'allow x pool={POOL} object_prefix {}'", lock.object)
+    let object = &lock.object;
+    format!("{user} are too small; it needs at least mon 'allow r' osd 'allow x pool={POOL} object_prefix {object}'")
 }
 
 fn small_caps() -> anyhow::Result<()> {

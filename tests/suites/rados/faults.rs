@@ -1,49 +1,55 @@
 //! The store's faults (P2a, P3, P6), beyond what the contract suite does to every store.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail, ensure};
 use mutex_tests::roster::ANSWER_LIMIT;
 use mutex_tests::services::ceph::lock::LockInfo;
+use mutex_tests::services::ceph::{Ceph, Setup};
 use mutex_tests::wait::wait_for;
 use rustix::process::Signal;
 
 use crate::{Case, GONE, Lock, NOISE};
 
 pub(crate) const CASES: &[Case] = &[
-    ("OSDs frozen while held: the pipe ends before the store's own time for the lock is over", ends_before_expiry),
+    ("OSDs frozen while held, lease 4: the pipe ends before the store's time for the lock is over", || frozen(4)),
+    ("OSDs frozen while held, lease 9: the pipe ends before the store's time for the lock is over", || frozen(9)),
     ("a try that is applied after its worker has gone is over within a lease of the thaw", orphaned_try),
     ("the monitor frozen while held: kept", monitor_frozen),
     ("a try with the monitor frozen waits for it", try_with_monitor_frozen),
-    ("the primary OSD killed, one copy is enough, lease 4: never two holders, and no error", || primary_killed("4")),
-    ("the primary OSD killed, one copy is enough, lease 9: never two holders, and no error", || primary_killed("9")),
-    (
-        "an OSD killed, two copies are needed: the pipe ends in time, and a new holder 15 s after it is back",
-        too_few_copies,
-    ),
-    ("without a manager all is the same", without_manager),
+    ("the primary OSD killed, one copy is enough, lease 4: never two holders, and no error", || primary_killed(4)),
+    ("the primary OSD killed, one copy is enough, lease 9: never two holders, and no error", || primary_killed(9)),
+    ("one OSD of two is not enough, lease 4: the pipe ends in time, a new holder 15 s after both are back", || {
+        too_few_copies(4)
+    }),
+    ("one OSD of two is not enough, lease 9: the pipe ends in time, a new holder 15 s after both are back", || {
+        too_few_copies(9)
+    }),
+    ("the manager killed: no difference", manager_killed),
 ];
 
 const LEASE: Duration = Duration::from_secs(4);
 
 /// The expiry is read right after a renewal, so that none comes between that and the freeze.
-fn ends_before_expiry() -> anyhow::Result<()> {
+fn frozen(lease: u64) -> anyhow::Result<()> {
+    let length = Duration::from_secs(lease);
     for _ in 0..5 {
         let lock = Lock::alone(1)?;
-        let holder = lock.holder(&["4"])?;
+        let holder = lock.holder(&[&lease.to_string()])?;
         let before = expiry(&lock)?;
         let renewed = || expiry(&lock).ok().filter(|&now| now != before);
         let (expires, _) = wait_for("a renewal", ANSWER_LIMIT, renewed)?;
         let fault = lock.ceph.osds_frozen();
         let _frozen = fault.inject()?;
-        let sent = expires.checked_sub(LEASE).context("an expiry in the first seconds of 1970")?;
-        // Seen late: the next renewal (0.8 s) may be through.
-        if sent.elapsed().is_ok_and(|age| age > Duration::from_millis(500)) {
+        let sent = expires.checked_sub(length).context("an expiry in the first seconds of 1970")?;
+        // Seen late: the next renewal, a fifth of the lease after this one, may be through.
+        if sent.elapsed().is_ok_and(|age| age > length / 8) {
             continue;
         }
-        holder.end(LEASE)?;
+        holder.end(length)?;
         let early = expires.duration_since(SystemTime::now()).context("the lock was free before the pipe ended")?;
-        ensure!(early < LEASE / 2, "the pipe ended {early:?} before the lock was free");
+        ensure!(early < length / 2, "the pipe ended {early:?} before the lock was free");
         return Ok(());
     }
     bail!("the machine is too slow to freeze the OSDs right after a renewal")
@@ -96,7 +102,8 @@ fn try_with_monitor_frozen() -> anyhow::Result<()> {
 }
 
 /// Whoever is answered `0` while the first holder's pipe is open is a second holder.
-fn primary_killed(lease: &str) -> anyhow::Result<()> {
+fn primary_killed(lease: u64) -> anyhow::Result<()> {
+    let lease = &*lease.to_string();
     let lock = Lock::alone(1)?;
     let holder = lock.holder(&[lease])?;
     let fault = lock.ceph.osd_killed(lock.ceph.primary_of(None, &lock.object)?);
@@ -120,28 +127,42 @@ fn primary_killed(lease: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn too_few_copies() -> anyhow::Result<()> {
+fn too_few_copies(lease: u64) -> anyhow::Result<()> {
+    let argument = &*lease.to_string();
     let lock = Lock::alone(2)?;
-    let holder = lock.holder(&["4"])?;
+    let holder = lock.holder(&[argument])?;
     let fault = lock.ceph.osd_killed(lock.ceph.primary_of(None, &lock.object)?);
     let killed = fault.inject()?;
-    holder.end(LEASE + NOISE)?;
+    holder.end(Duration::from_secs(lease) + NOISE)?;
     let back = Instant::now();
     killed.heal()?;
-    let next = lock.helper(&["4"])?.start()?;
+    let next = lock.helper(&[argument])?.start()?;
     next.expect('0', Duration::from_secs(15).saturating_sub(back.elapsed()))
 }
 
-fn without_manager() -> anyhow::Result<()> {
-    let lock = Lock::alone(1)?;
-    let holder = lock.holder(&["4"])?;
+fn manager_killed() -> anyhow::Result<()> {
+    let lock = Lock::on(Arc::new(Ceph::start(Setup { mgr: true, min_size: 1 })?));
+    let before = lock.holder(&["4"])?;
+    let fault = lock.ceph.mgr_killed();
+    let _killed = fault.inject()?;
+    before.pipe()?.stays_silent(2 * LEASE)?;
+    before.signal(Signal::TERM)?;
+    before.end(NOISE)?;
+    lock.wait_free(GONE)?;
+    before.gone(GONE)?;
+
+    let after = lock.holder(&["4"])?;
     let contender = lock.helper(&["4"])?.start()?;
     contender.expect('1', ANSWER_LIMIT)?;
-    holder.pipe()?.stays_silent(2 * LEASE)?;
-    holder.signal(Signal::TERM)?;
-    holder.end(NOISE)?;
+    let mut asked = lock.helper(&["--status"])?.start()?;
+    ensure!(asked.exit_code(ANSWER_LIMIT)? == 0, "--status: {}", asked.stderr()?);
+    after.pipe()?.stays_silent(2 * LEASE)?;
+    after.signal(Signal::TERM)?;
+    after.end(NOISE)?;
     lock.wait_free(GONE)?;
-    holder.gone(GONE)?;
-    ensure!(holder.stderr()?.is_empty() && contender.stderr()?.is_empty(), "words on standard error");
+    after.gone(GONE)?;
+    for (who, said) in [("holder", after.stderr()?), ("contender", contender.stderr()?)] {
+        ensure!(said.is_empty(), "the {who} said {said:?}");
+    }
     Ok(())
 }

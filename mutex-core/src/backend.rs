@@ -56,6 +56,9 @@ pub trait Backend {
     /// # Errors
     /// A [`Failure`], as for a try.
     async fn health(&mut self) -> Result<String, Failure>;
+
+    /// What to say of a call that has no answer: which part of the store it is that keeps silent.
+    fn silence(&self) -> Trouble;
 }
 
 /// The store's answer to a try.
@@ -116,7 +119,8 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    fn new(operation: &str, cause: impl ToString, remedy: &str) -> Self {
+    /// From its three parts.
+    pub fn new(operation: &str, cause: impl ToString, remedy: &str) -> Self {
         Self { operation: operation.to_owned(), cause: cause.to_string(), remedy: remedy.to_owned() }
     }
 

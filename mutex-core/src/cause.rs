@@ -50,21 +50,21 @@ impl Cause {
         }
     }
 
-    /// The line for the log; nothing on success and contention.
-    pub(crate) fn line(&self, object: &str, held: bool) -> Option<String> {
+    /// The line for the log; nothing on success and contention. `next`: what comes of a lock that is lost.
+    pub(crate) fn line(&self, object: &str, held: bool, next: &str) -> Option<String> {
         let line = match self {
             Self::Signal | Self::ParentGone | Self::ReaderGone | Self::Contended | Self::Answered(_) => return None,
             // `worker_gone` has its line.
             Self::WorkerGone => return None,
             Self::TimedOut(Some(trouble)) => format!("timed out: {trouble}"),
             Self::TimedOut(None) => {
-                format!("timed out: cannot reach {object}: no answer; see whether its store works (--health)")
+                format!("timed out: cannot reach {object}: no answer; see whether its store works")
             }
             Self::Failed(trouble) => trouble.clone(),
-            Self::Lost(why) if held => format!("lost the lock on {object}: {why}; CTDB elects again"),
+            Self::Lost(why) if held => format!("lost the lock on {object}: {why}; {next}"),
             Self::Lost(why) => format!("timed out: cannot lock {object}: {why}; CTDB tries again"),
             Self::Expired if held => format!(
-                "lost the lock on {object}: its store has not answered in time; CTDB elects again, \
+                "lost the lock on {object}: its store has not answered in time; {next}, \
                  see whether the store works (--health)"
             ),
             Self::Expired => format!("timed out: cannot lock {object}: the reader was too slow; CTDB tries again"),
@@ -74,7 +74,7 @@ impl Cause {
 }
 
 /// The line for a worker that ended without a word: killed by somebody, or by a mistake of ours.
-pub(crate) fn worker_gone(object: &str, held: bool, how: &str) -> String {
-    let (what, next) = if held { ("lost the lock on", "CTDB elects again, ") } else { ("cannot lock", "") };
+pub(crate) fn worker_gone(object: &str, held: bool, how: &str, next: &str) -> String {
+    let (what, next) = if held { ("lost the lock on", format!("{next}, ")) } else { ("cannot lock", String::new()) };
     format!("{what} {object}: the worker process {how}; {next}see the system's log for why")
 }

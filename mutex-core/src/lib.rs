@@ -48,7 +48,7 @@
 //! use std::process::ExitCode;
 //! use std::time::Duration;
 //!
-//! use mutex_core::backend::{Acquired, Backend, Failure, HolderReport, HolderState, Identity, Renewed};
+//! use mutex_core::backend::{Acquired, Backend, Failure, HolderReport, HolderState, Identity, Renewed, Trouble};
 //! use mutex_core::timing::Timing;
 //! use mutex_core::{Helper, Options};
 //!
@@ -98,6 +98,9 @@
 //!     }
 //!     async fn health(&mut self) -> Result<String, Failure> {
 //!         fs::metadata("/").map(|_| "the root directory".into()).map_err(|error| Failure::transient("see", error, "reboot"))
+//!     }
+//!     fn silence(&self) -> Trouble {
+//!         Trouble::new("reach", "its file system does not answer", "see whether it is mounted")
 //!     }
 //! }
 //!

@@ -234,9 +234,10 @@ impl Supervisor {
 
     /// The line for the log, if there is one.
     fn say_why(&self, cause: &Cause, held: bool) {
+        let next = self.timing.after_a_loss();
         let line = match cause {
-            Cause::WorkerGone => Some(cause::worker_gone(&self.object, held, &self.how_the_worker_ended())),
-            _ => cause.line(&self.object, held),
+            Cause::WorkerGone => Some(cause::worker_gone(&self.object, held, &self.how_the_worker_ended(), next)),
+            _ => cause.line(&self.object, held, next),
         };
         self.say(line.as_deref());
     }

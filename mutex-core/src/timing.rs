@@ -17,7 +17,8 @@
 //! noticed by the proof that has no answer. M = 200 ms.
 //!
 //! For a lock **without expiry** (RADOS with lease 0) there is no deadline: a store that hangs gives it to nobody else.
-//! It is verified in the rhythm of the lease with which it was tried.
+//! It is verified in the rhythm of the lease with which it was tried. Nobody notices a worker of it that is stopped, so
+//! a lock that an admin breaks behind such a worker is lost without a word.
 
 use std::fmt;
 use std::time::Duration;
@@ -167,6 +168,16 @@ impl Timing {
         match self.kind {
             Kind::NoExpiry { .. } => LINGER_WITHOUT_EXPIRY,
             Kind::Lease { .. } | Kind::Proof => self.linger_after_a_try(),
+        }
+    }
+
+    /// What comes of a lock that is lost, as a message says it.
+    pub(crate) fn after_a_loss(&self) -> &'static str {
+        match self.kind {
+            Kind::NoExpiry { .. } => {
+                "where it still stands in the store, an admin has to break it before CTDB can elect"
+            }
+            Kind::Lease { .. } | Kind::Proof => "CTDB elects again",
         }
     }
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use mutex_core::backend::{Acquired, Backend, Failure, HolderReport, HolderState, Identity, Renewed};
+use mutex_core::backend::{Acquired, Backend, Failure, HolderReport, HolderState, Identity, Renewed, Trouble};
 use nix::errno::Errno;
 use rustix::fs::{Advice, fadvise};
 use serde_json::{Map, Value, json};
@@ -191,6 +191,11 @@ impl Backend for FileLock {
         }
         let what = if file.is_some() { "the file and its lock" } else { "the directory (no file yet)" };
         Ok(format!("{what}, on {} ({})", mount.kind, mount.point))
+    }
+
+    /// Never said: a call that hangs, hangs the keeper's thread.
+    fn silence(&self) -> Trouble {
+        Trouble::new("reach", "its file system does not answer", "see whether it works (`stat -f`)")
     }
 }
 

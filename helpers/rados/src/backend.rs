@@ -10,21 +10,19 @@
 use std::ffi::CString;
 use std::time::{Duration, UNIX_EPOCH};
 
-use mutex_core::backend::{Acquired, Backend, Failure, HolderReport, HolderState, Identity, Renewed};
+use mutex_core::backend::{Acquired, Backend, Failure, HolderReport, HolderState, Identity, Renewed, Trouble};
 use nix::errno::Errno;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot::Receiver;
 
 use crate::aside::aside;
-use crate::class_lock::{self, Ask, Locker};
+use crate::class_lock::{self, Holder, Request};
 use crate::librados::{Answer, Call};
 use crate::place::{Place, Session};
 use crate::{service_map, trouble};
 
 /// The lease of a try for a lock without expiry, so that an orphaned try ends by itself (DESIGN 4).
 pub(crate) const TRY_LEASE: Duration = Duration::from_secs(9);
-/// Room for what `get_info` answers: one holder, or somebody else's hundreds with a shared lock.
-const INFO_ROOM_BYTES: usize = 64 * 1024;
 
 /// The cluster lock on an object.
 pub(crate) struct RadosLock {
@@ -35,17 +33,29 @@ pub(crate) struct RadosLock {
     /// Whether the holder is entered into the service map.
     register: bool,
     connection: Connection,
+    /// Why there was no connection so far.
+    connect_trouble: Option<Trouble>,
     /// A lock request was sent, and no unlock was answered since.
     may_be_ours: bool,
     /// The newest lock request, until it is answered.
-    asked: Option<Call>,
-    registered: bool,
+    locking: Option<Call>,
+    /// An unlock request, until it is answered.
+    unlocking: Option<Call>,
+    registration: Registration,
 }
 
 enum Connection {
     Closed,
     Opening(Receiver<Result<Session, Failure>>),
     Open(Session),
+}
+
+/// In the service map.
+enum Registration {
+    None,
+    /// A thread is at it.
+    Started(Receiver<Result<(), Errno>>),
+    Done,
 }
 
 impl RadosLock {
@@ -56,9 +66,11 @@ impl RadosLock {
             lease,
             register,
             connection: Connection::Closed,
+            connect_trouble: None,
             may_be_ours: false,
-            asked: None,
-            registered: false,
+            locking: None,
+            unlocking: None,
+            registration: Registration::None,
         }
     }
 
@@ -67,8 +79,9 @@ impl RadosLock {
             match &mut self.connection {
                 Connection::Open(session) => return Ok(*session),
                 Connection::Opening(answer) => {
-                    let answer = answer.await.unwrap_or_else(|_| Err(no_thread("it ended")));
+                    let answer = answer.await.unwrap_or_else(|_| Err(no_thread(THREAD_ENDED)));
                     self.connection = answer.as_ref().map_or(Connection::Closed, |session| Connection::Open(*session));
+                    self.connect_trouble = answer.as_ref().err().map(|failure| failure.trouble().clone());
                     return answer;
                 }
                 Connection::Closed => {
@@ -79,55 +92,80 @@ impl RadosLock {
         }
     }
 
-    async fn lock(&mut self, session: Session, ask: Ask, lease: Option<Duration>) -> Answer {
+    async fn lock(&mut self, session: Session, request: Request, lease: Option<Duration>) -> Answer {
         self.may_be_ours = true;
-        let input = class_lock::lock(ask, lease);
+        let call = match self.locking.take() {
+            // What never ends does not have to be asked for anew.
+            Some(call) if request == Request::Renew && lease.is_none() => call,
+            _ => session.pool.change(&self.object, class_lock::CLASS, c"lock", &class_lock::lock(request, lease)),
+        };
         // Kept where it survives this future: whoever waits may be stopped.
-        let answer = self.asked.insert(session.pool.call(&self.object, class_lock::CLASS, c"lock", &input, 0)).await;
-        self.asked = None;
+        let answer = self.locking.insert(call).await;
+        self.locking = None;
         answer
     }
 
-    async fn unlock(&self, session: Session) -> Result<(), Failure> {
-        let call = session.pool.call(&self.object, class_lock::CLASS, c"unlock", &class_lock::unlock(), 0);
-        match call.await {
+    async fn unlock(&mut self, session: Session) -> Result<(), Failure> {
+        let send = || session.pool.change(&self.object, class_lock::CLASS, c"unlock", &class_lock::unlock());
+        let answer = self.unlocking.get_or_insert_with(send).await;
+        self.unlocking = None;
+        match answer {
             // Nothing of ours is there; or we are shut out, and only the lease or an admin ends it.
             Ok(_) | Err(Errno::ENOENT | Errno::ESHUTDOWN) => Ok(()),
             Err(error) => Err(trouble::call("release", error, &self.place)),
         }
     }
 
-    /// Who holds the lock: one, or none.
-    async fn locker(&self, session: Session) -> Result<Option<Locker>, Failure> {
-        let input = class_lock::get_info();
-        let call = session.pool.call(&self.object, class_lock::CLASS, c"get_info", &input, INFO_ROOM_BYTES);
-        match call.await {
-            Ok(output) => match class_lock::lockers(&output) {
-                Some(lockers) => Ok(lockers.into_iter().next()),
-                None => Err(trouble::call("ask for the holder of", Errno::EBADMSG, &self.place)),
-            },
+    async fn holders(&self, session: Session) -> Result<Vec<Holder>, Failure> {
+        const OPERATION: &str = "ask for the holder of";
+        match session.pool.ask(&self.object, class_lock::CLASS, c"get_info", &class_lock::get_info()).await {
+            Ok(output) => {
+                class_lock::holders(&output).ok_or_else(|| trouble::call(OPERATION, Errno::EBADMSG, &self.place))
+            }
             // No such object.
-            Err(Errno::ENOENT) => Ok(None),
-            Err(error) => Err(trouble::call("ask for the holder of", error, &self.place)),
+            Err(Errno::ENOENT) => Ok(Vec::new()),
+            Err(error) => Err(trouble::call(OPERATION, error, &self.place)),
         }
+    }
+
+    /// Ends the connection of a holder that is registered: else ceph-mgr would show it for another minute.
+    async fn leave(&mut self) -> Result<(), Failure> {
+        if let Registration::Started(answer) = &mut self.registration {
+            // Not while it uses the connection.
+            self.registration =
+                if matches!(answer.await, Ok(Ok(()))) { Registration::Done } else { Registration::None };
+        }
+        if let (Registration::Done, Connection::Open(Session { cluster, .. })) = (&self.registration, &self.connection)
+        {
+            let cluster = *cluster;
+            self.registration = Registration::None;
+            self.connection = Connection::Closed;
+            let _ = aside(move || cluster.shut_down()).map_err(no_thread)?.await;
+        }
+        Ok(())
     }
 }
 
 impl Backend for RadosLock {
     async fn acquire(&mut self, _holder: &Identity) -> Result<Acquired, Failure> {
         let session = self.session().await?;
-        let taken = match self.lock(session, Ask::New, Some(self.lease.unwrap_or(TRY_LEASE))).await {
+        match self.lock(session, Request::Take, Some(self.lease.unwrap_or(TRY_LEASE))).await {
+            Ok(_) if self.lease.is_some() => return Ok(Acquired::Held(None)),
             // Ours for certain and with an answer: now it may be for ever.
-            Ok(_) if self.lease.is_none() => self.lock(session, Ask::Renewed, None).await,
-            // Ours already: librados asked twice, as it does when another OSD takes over. From when, nobody says.
-            Err(Errno::EEXIST) => self.lock(session, Ask::Renewed, self.lease).await,
-            answer => answer,
-        };
-        match taken {
-            Ok(_) => Ok(Acquired::Held(None)),
+            Ok(_) => {}
+            // Ours already: librados sends a request again when another OSD takes over. From when, nobody says.
+            Err(Errno::EEXIST) => {}
             Err(Errno::EBUSY) => {
                 self.may_be_ours = false;
-                Ok(Acquired::Contended)
+                return Ok(Acquired::Contended);
+            }
+            Err(error) => return Err(trouble::call("lock", error, &self.place)),
+        }
+        match self.lock(session, Request::Renew, self.lease).await {
+            Ok(_) => Ok(Acquired::Held(None)),
+            Err(Errno::ENOENT | Errno::EBUSY) => {
+                let remedy = "see who breaks locks or removes its object";
+                Err(Failure::transient("lock", "it was taken away as soon as it was ours", remedy))
             }
             Err(error) => Err(trouble::call("lock", error, &self.place)),
         }
@@ -139,25 +177,22 @@ impl Backend for RadosLock {
             return Ok(());
         }
         let (place, holder) = (self.place.clone(), holder.clone());
-        let registered = aside(move || service_map::register(cluster, &place, &holder)).map_err(no_thread)?;
-        match registered.await {
-            Ok(Ok(())) => {
-                self.registered = true;
-                Ok(())
-            }
-            Ok(Err(error)) => Err(Failure::transient("register the holder of", error, "the lock is held all the same")),
-            Err(_) => Err(no_thread("it ended")),
-        }
+        let started = aside(move || service_map::register(cluster, &place, &holder)).map_err(no_thread)?;
+        self.registration = Registration::Started(started);
+        let Registration::Started(answer) = &mut self.registration else { return Ok(()) };
+        let answer = answer.await.unwrap_or(Err(Errno::EIO));
+        self.registration = if answer.is_ok() { Registration::Done } else { Registration::None };
+        answer.map_err(|error| Failure::transient("register the holder of", error, "the lock is held all the same"))
     }
 
     /// With MUST_RENEW alone: nothing else can tell "still ours" from "lapsed, and taken again in silence" (FACTS A1).
     async fn renew(&mut self) -> Result<Renewed, Failure> {
         let session = self.session().await?;
-        match self.lock(session, Ask::Renewed, self.lease).await {
+        match self.lock(session, Request::Renew, self.lease).await {
             Ok(_) => Ok(Renewed::Kept(None)),
             // EBUSY: under another tag than ours.
             Err(Errno::ENOENT | Errno::EBUSY) => Ok(Renewed::Lost(
-                "the store says that it is not ours any more: broken, expired, or its object removed".into(),
+                "the store says that it is not ours any more: broken, expired, or its object or pool removed".into(),
             )),
             Err(Errno::ESHUTDOWN) => Ok(Renewed::Lost(trouble::BLOCKLISTED.into())),
             Err(error) => Err(trouble::call("renew", error, &self.place)),
@@ -169,33 +204,25 @@ impl Backend for RadosLock {
             let session = *session;
             self.unlock(session).await?;
             // The order is not relied on.
-            if let Some(asked) = &mut self.asked {
-                let _ = asked.await;
-                self.asked = None;
+            if let Some(locking) = &mut self.locking {
+                let _ = locking.await;
+                self.locking = None;
                 self.unlock(session).await?;
             }
             self.may_be_ours = false;
         }
-        if let (true, Connection::Open(Session { cluster, .. })) = (self.registered, &self.connection) {
-            let cluster = *cluster;
-            self.connection = Connection::Closed;
-            self.registered = false;
-            // Without a good-bye ceph-mgr would show us for another minute.
-            let done = aside(move || cluster.shut_down()).map_err(no_thread)?;
-            let _ = done.await;
-        }
-        Ok(())
+        self.leave().await
     }
 
     async fn holder(&mut self) -> Result<HolderReport, Failure> {
         let session = self.session().await?;
-        let locker = self.locker(session).await?;
-        let client = locker.as_ref().map(|locker| locker.client);
+        let holders = self.holders(session).await?;
+        let client = holders.first().map(|holder| holder.client);
         let asked = aside(move || {
             let Session { cluster, pool } = session;
             (cluster.fsid(), pool.id(), client.map(|client| service_map::find(cluster, client)))
         });
-        let (fsid, pool_id, found) = asked.map_err(no_thread)?.await.map_err(|_| no_thread("it ended"))?;
+        let (fsid, pool_id, found) = asked.map_err(no_thread)?.await.map_err(|_| no_thread(THREAD_ENDED))?;
         let mut store = Map::new();
         if let Ok(fsid) = fsid {
             store.insert("fsid".into(), fsid.into());
@@ -206,10 +233,13 @@ impl Backend for RadosLock {
             store.insert("namespace".into(), namespace.clone().into());
         }
         store.insert("object".into(), self.place.object.clone().into());
-        let Some(locker) = locker else {
+        let Some(holder) = holders.first() else {
             return Ok(HolderReport { state: HolderState::Free, holder: Map::new(), store });
         };
-        let mut holder = facts_of(&locker);
+        let mut holder = facts_of(holder);
+        if holders.len() > 1 {
+            holder.insert("shared_by".into(), holders.len().into());
+        }
         match found {
             Some(Ok(facts)) => holder.extend(facts),
             Some(Err(error)) => tracing::info!("cannot read the service map: {error}"),
@@ -220,24 +250,34 @@ impl Backend for RadosLock {
 
     async fn health(&mut self) -> Result<String, Failure> {
         let session = self.session().await?;
-        self.locker(session).await?;
+        self.holders(session).await?;
         Ok(format!("connected as {}, and the OSD answered a class call", self.place.user))
+    }
+
+    fn silence(&self) -> Trouble {
+        match (&self.connection, &self.connect_trouble) {
+            (Connection::Open(_), _) => trouble::no_answer(),
+            (_, Some(trouble)) => trouble.clone(),
+            (_, None) => trouble::no_connection(),
+        }
     }
 }
 
-fn facts_of(locker: &Locker) -> Map<String, Value> {
-    let expires = match locker.expires.and_then(|time| UNIX_EPOCH.checked_add(time)) {
+fn facts_of(holder: &Holder) -> Map<String, Value> {
+    let expires = match holder.expires.and_then(|time| UNIX_EPOCH.checked_add(time)) {
         Some(time) => humantime::format_rfc3339_millis(time).to_string(),
         None => "never".to_owned(),
     };
     let mut facts = Map::new();
-    facts.insert("client".into(), format!("client.{}", locker.client).into());
-    facts.extend(locker.address.clone().map(|address| ("address".to_owned(), address.into())));
-    facts.insert("cookie".into(), locker.cookie.clone().into());
+    facts.insert("client".into(), format!("client.{}", holder.client).into());
+    facts.extend(holder.address.clone().map(|address| ("address".to_owned(), address.into())));
+    facts.insert("cookie".into(), holder.cookie.clone().into());
     facts.insert("expires".into(), expires.into());
     facts
 }
 
+const THREAD_ENDED: &str = "it ended without an answer";
+
 fn no_thread(error: impl ToString) -> Failure {
-    Failure::transient("start a thread for", error, "see the limit of tasks")
+    Failure::transient("use a thread for", error, "see the limit of tasks")
 }

@@ -21,15 +21,15 @@ const MUST_RENEW: u8 = 2;
 
 /// What a lock request asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ask {
+pub(crate) enum Request {
     /// The lock, where nobody has it.
-    New,
+    Take,
     /// More time for the lock that is ours.
-    Renewed,
+    Renew,
 }
 
 /// The input of method `lock`. `lease`: `None` for no expiry.
-pub(crate) fn lock(ask: Ask, lease: Option<Duration>) -> Vec<u8> {
+pub(crate) fn lock(request: Request, lease: Option<Duration>) -> Vec<u8> {
     let lease = lease.unwrap_or_default();
     let mut fields = Vec::new();
     text(&mut fields, NAME);
@@ -40,7 +40,7 @@ pub(crate) fn lock(ask: Ask, lease: Option<Duration>) -> Vec<u8> {
     // At most a day.
     number(&mut fields, u32::try_from(lease.as_secs()).unwrap_or(u32::MAX));
     number(&mut fields, lease.subsec_nanos());
-    fields.push(if ask == Ask::Renewed { MUST_RENEW } else { 0 });
+    fields.push(if request == Request::Renew { MUST_RENEW } else { 0 });
     structure(fields)
 }
 
@@ -77,7 +77,7 @@ fn text(bytes: &mut Vec<u8>, text: &str) {
 
 /// A holder of the lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Locker {
+pub(crate) struct Holder {
     /// Its number in the cluster: it is `client.<number>`.
     pub(crate) client: u64,
     /// `ctdb_reclock_mutex`, unless somebody else's program took it.
@@ -88,15 +88,16 @@ pub(crate) struct Locker {
     pub(crate) address: Option<String>,
 }
 
-/// The output of method `get_info`: who holds the lock. `None` where it is not what cls_lock writes.
-pub(crate) fn lockers(output: &[u8]) -> Option<Vec<Locker>> {
+/// The output of method `get_info`: who holds the lock; more than one where somebody else's program shares it. `None`
+/// where it is not what cls_lock writes.
+pub(crate) fn holders(output: &[u8]) -> Option<Vec<Holder>> {
     let mut reply = Reader(output).structure()?;
     let count = reply.u32()?;
     // Not collected by the count: it may say anything.
-    (0..count).map(|_| locker(&mut reply)).collect()
+    (0..count).map(|_| holder(&mut reply)).collect()
 }
 
-fn locker(reply: &mut Reader<'_>) -> Option<Locker> {
+fn holder(reply: &mut Reader<'_>) -> Option<Holder> {
     let mut id = reply.structure()?;
     // Of which kind of entity: always a client.
     id.take(1)?;
@@ -106,7 +107,7 @@ fn locker(reply: &mut Reader<'_>) -> Option<Locker> {
     let (seconds, nanos) = (info.u32()?, info.u32()?);
     let expires = Duration::new(seconds.into(), nanos.min(999_999_999));
     let address = info.address();
-    Some(Locker { client, cookie, expires: Some(expires).filter(|time| !time.is_zero()), address })
+    Some(Holder { client, cookie, expires: Some(expires).filter(|time| !time.is_zero()), address })
 }
 
 /// Bytes that are read from the front.
@@ -175,45 +176,45 @@ mod tests {
         let mut expected = vec![1, 1, 79, 0, 0, 0];
         expected.extend(b"\x12\0\0\0ctdb_reclock_mutex\x01\x12\0\0\0ctdb_reclock_mutex\0\0\0\0");
         expected.extend(b"\x11\0\0\0CTDB cluster lock\x09\0\0\0\0\0\0\0\x02");
-        assert_eq!(lock(Ask::Renewed, Some(Duration::from_secs(9))), expected);
-        assert_eq!(lock(Ask::New, None).last_chunk(), Some(&[0; 9]));
+        assert_eq!(lock(Request::Renew, Some(Duration::from_secs(9))), expected);
+        assert_eq!(lock(Request::Take, None).last_chunk(), Some(&[0; 9]));
     }
 
     /// In the form of Ceph 16.2, for a client with an IPv4 address.
     fn answer() -> Vec<u8> {
-        let mut locker = structure([&[8][..], &4123_u64.to_le_bytes(), b"\x01\0\0\0c"].concat());
+        let mut holder = structure([&[8][..], &4123_u64.to_le_bytes(), b"\x01\0\0\0c"].concat());
         let socket = [2, 0, 0x1a, 0x90, 10, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0];
         let address = structure([&[1, 0, 0, 0][..], &77_u32.to_le_bytes(), &[16, 0, 0, 0], &socket].concat());
         let expiration = [5, 0, 0, 0, 0, 0, 0, 0];
-        locker.extend(structure([&expiration[..], &[1], &address, b"\0\0\0\0"].concat()));
-        structure([&[1, 0, 0, 0][..], &locker, &[1], b"\0\0\0\0"].concat())
+        holder.extend(structure([&expiration[..], &[1], &address, b"\0\0\0\0"].concat()));
+        structure([&[1, 0, 0, 0][..], &holder, &[1], b"\0\0\0\0"].concat())
     }
 
     #[test]
     fn the_holder_is_read() {
-        let holder = Locker {
+        let holder = Holder {
             client: 4123,
             cookie: "c".into(),
             expires: Some(Duration::from_secs(5)),
             address: Some("10.0.0.7:6800/77".into()),
         };
-        assert_eq!(lockers(&answer()), Some(vec![holder]));
-        assert_eq!(lockers(&structure(vec![0; 9])), Some(Vec::new()));
+        assert_eq!(holders(&answer()), Some(vec![holder]));
+        assert_eq!(holders(&structure(vec![0; 9])), Some(Vec::new()));
     }
 
     #[test]
     fn no_answer_however_broken_is_more_than_an_error() {
         let answer = answer();
         for length in 0..answer.len() {
-            let _ = lockers(&answer[..length]);
+            let _ = holders(&answer[..length]);
         }
         for place in 0..answer.len() {
             for value in [0, 1, 0x7f, 0xff] {
                 let mut broken = answer.clone();
                 broken[place] = value;
-                let _ = lockers(&broken);
+                let _ = holders(&broken);
             }
         }
-        assert_eq!(lockers(&structure(vec![0xff; 64])), None);
+        assert_eq!(holders(&structure(vec![0xff; 64])), None);
     }
 }

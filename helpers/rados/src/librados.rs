@@ -4,7 +4,9 @@
 //! what may never return, knows neither cluster names nor asynchronous class calls, and shuts down when dropped.
 //! Nothing here is freed for that reason: rados_shutdown may hang (FACTS A9), and the process ends soon.
 //!
-//! Every function but [`Pool::call`] may block for as long as the cluster likes: call it from a thread of its own.
+//! Every function but [`Pool::ask`] and [`Pool::change`] may block for as long as the cluster likes: call it from a
+//! thread of its own. These two block with a thousand requests unanswered (objecter_inflight_ops), so ask again only
+//! for what has to be new.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::future::Future;
@@ -17,17 +19,6 @@ use nix::errno::Errno;
 use tokio::sync::oneshot;
 
 unsafe extern "C" {
-    fn rados_aio_exec(
-        pool: rados::rados_ioctx_t,
-        object: *const c_char,
-        completion: rados::rados_completion_t,
-        class: *const c_char,
-        method: *const c_char,
-        input: *const c_char,
-        input_length: usize,
-        output: *mut c_char,
-        output_length: usize,
-    ) -> c_int;
     fn rados_service_register(
         cluster: rados::rados_t,
         service: *const c_char,
@@ -137,7 +128,7 @@ impl Cluster {
         let command = c_string(command)?;
         let (mut answer, mut answer_length) = (null_mut(), 0);
         let (mut words, mut words_length) = (null_mut(), 0);
-        // SAFETY: one command without further input; librados allocates both outputs, which are freed below.
+        // SAFETY: one command without further input; librados allocates both outputs.
         let code = unsafe {
             rados::rados_mon_command(
                 self.0,
@@ -151,16 +142,8 @@ impl Cluster {
                 &mut words_length,
             )
         };
-        let text = if answer.is_null() {
-            Vec::new()
-        } else {
-            // SAFETY: librados says that so many bytes are there.
-            unsafe { std::slice::from_raw_parts(answer.cast::<u8>(), answer_length) }.to_vec()
-        };
-        for buffer in [answer, words] {
-            // SAFETY: allocated by the call above (null is allowed), and not used any more.
-            unsafe { rados::rados_buffer_free(buffer) };
-        }
+        let text = taken(answer, answer_length);
+        taken(words, words_length);
         check(code).map(|_| text)
     }
 
@@ -198,7 +181,10 @@ impl Future for Call {
 /// What a class call leaves with librados until its answer comes, which may be long after nobody waits for it.
 struct Asked {
     answer: oneshot::Sender<Answer>,
-    output: Vec<u8>,
+    /// Allocated by librados, which alone knows how long the answer is.
+    output: *mut c_char,
+    output_length: usize,
+    output_code: c_int,
 }
 
 impl Pool {
@@ -208,34 +194,66 @@ impl Pool {
         unsafe { rados::rados_ioctx_get_id(self.0) }
     }
 
-    /// Calls a method of an object class on an object; the request is sent when this returns. `room`: how much output
-    /// there may be, in bytes.
-    pub(crate) fn call(self, object: &CStr, class: &CStr, method: &CStr, input: &[u8], room: usize) -> Call {
+    /// Calls a method of an object class that reads. The request is sent when this returns.
+    pub(crate) fn ask(self, object: &CStr, class: &CStr, method: &CStr, input: &[u8]) -> Call {
+        self.send(|completion, asked| {
+            // SAFETY: the strings outlive the call and `input` is copied. `asked` is valid until the answer comes, so
+            // librados may write into it until then. The operation is ours, and not used after its release.
+            unsafe {
+                let operation = rados::rados_create_read_op();
+                rados::rados_read_op_exec(
+                    operation,
+                    class.as_ptr(),
+                    method.as_ptr(),
+                    input.as_ptr().cast(),
+                    input.len(),
+                    &raw mut (*asked).output,
+                    &raw mut (*asked).output_length,
+                    &raw mut (*asked).output_code,
+                );
+                let sent = rados::rados_aio_read_op_operate(operation, self.0, completion, object.as_ptr(), 0);
+                rados::rados_release_read_op(operation);
+                sent
+            }
+        })
+    }
+
+    /// Calls a method that changes the object, and has no output. The request is sent when this returns.
+    pub(crate) fn change(self, object: &CStr, class: &CStr, method: &CStr, input: &[u8]) -> Call {
+        self.send(|completion, _| {
+            // SAFETY: as in `ask`; null where nothing is to be written, and for the present as the time of change.
+            unsafe {
+                let operation = rados::rados_create_write_op();
+                rados::rados_write_op_exec(
+                    operation,
+                    class.as_ptr(),
+                    method.as_ptr(),
+                    input.as_ptr().cast(),
+                    input.len(),
+                    null_mut(),
+                );
+                let object = object.as_ptr();
+                let sent = rados::rados_aio_write_op_operate(operation, self.0, completion, object, null_mut(), 0);
+                rados::rados_release_write_op(operation);
+                sent
+            }
+        })
+    }
+
+    fn send(self, submit: impl FnOnce(rados::rados_completion_t, *mut Asked) -> c_int) -> Call {
         let (answer, answered) = oneshot::channel();
-        let asked = Box::into_raw(Box::new(Asked { answer, output: vec![0; room] }));
+        let asked = Asked { answer, output: null_mut(), output_length: 0, output_code: 0 };
+        let asked = Box::into_raw(Box::new(asked));
         let mut completion = null_mut();
-        // SAFETY: `asked` is a valid box until `on_answer` takes it back, and nobody else touches it until then.
-        // `input` is copied by the call. The completion is ours until it is released, and librados keeps its own share.
-        let sent = unsafe {
-            let output = (*asked).output.as_mut_ptr().cast::<c_char>();
-            check(rados::rados_aio_create_completion(asked.cast(), Some(on_answer), None, &mut completion)).and_then(
-                |_| {
-                    let sent = check(rados_aio_exec(
-                        self.0,
-                        object.as_ptr(),
-                        completion,
-                        class.as_ptr(),
-                        method.as_ptr(),
-                        input.as_ptr().cast(),
-                        input.len(),
-                        output,
-                        room,
-                    ));
-                    rados::rados_aio_release(completion);
-                    sent
-                },
-            )
-        };
+        // SAFETY: librados hands the box to `on_answer`, once; the completion is written on success.
+        let made =
+            unsafe { check(rados::rados_aio_create_completion(asked.cast(), Some(on_answer), None, &mut completion)) };
+        let sent = made.and_then(|_| {
+            let sent = check(submit(completion, asked));
+            // SAFETY: ours until here; librados keeps its own share of one that was submitted.
+            unsafe { rados::rados_aio_release(completion) };
+            sent
+        });
         if let Err(error) = sent {
             // SAFETY: what was not sent is not answered, so the box is still ours.
             let asked = unsafe { Box::from_raw(asked) };
@@ -247,12 +265,26 @@ impl Pool {
 
 /// Runs on a thread of librados.
 extern "C" fn on_answer(completion: rados::rados_completion_t, asked: *mut c_void) {
-    // SAFETY: the box that `call` made, given to librados once; it calls this once.
-    let Asked { answer, output } = *unsafe { Box::from_raw(asked.cast::<Asked>()) };
+    // SAFETY: the box that `send` made, given to librados once; it calls this once, and writes no more into it.
+    let asked = *unsafe { Box::from_raw(asked.cast::<Asked>()) };
     // SAFETY: librados keeps the completion for as long as this runs.
     let code = unsafe { rados::rados_aio_get_return_value(completion) };
+    let output = taken(asked.output, asked.output_length);
     // Nobody may be waiting any more.
-    let _ = answer.send(check(code).map(|_| output));
+    let _ = asked.answer.send(check(code).and_then(|_| check(asked.output_code)).map(|_| output));
+}
+
+/// A copy of what librados has allocated, which is freed.
+fn taken(buffer: *mut c_char, length: usize) -> Vec<u8> {
+    if buffer.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: librados says that so many bytes are there, and they are ours to free.
+    unsafe {
+        let bytes = std::slice::from_raw_parts(buffer.cast::<u8>(), length).to_vec();
+        rados::rados_buffer_free(buffer);
+        bytes
+    }
 }
 
 /// `key\0value\0` for each, and an empty key at the end.

@@ -53,9 +53,8 @@ impl Place {
         let cluster = Cluster::new(&self.cluster, &self.user).map_err(|error| {
             Failure::permanent("make a Ceph client for", error, "see CLUSTER and USER, as in: ceph client.admin")
         })?;
-        self.configure(cluster)?;
-        let connected = cluster.connect().map_err(|error| trouble::connect(error, self, cluster));
-        let found = connected.and_then(|()| {
+        let found = self.configure(cluster).and_then(|()| {
+            cluster.connect().map_err(|error| trouble::connect(error, self, cluster))?;
             let pool = cluster.pool(&self.pool, self.namespace.as_deref());
             pool.map_err(|error| trouble::open_pool(error, self))
         });
@@ -81,11 +80,14 @@ impl Place {
             Err(Errno::ENOENT) if self.conf.is_none() && !cluster.option(c"mon_host").is_empty() => {}
             Err(error) => return Err(trouble::read_conf(error, self)),
         }
-        // A helper that ends in an instant would leave its admin socket behind, at every try.
         let options = [
             (c"client_mount_timeout", CONNECT_SECONDS),
             (c"rados_mon_op_timeout", MONITOR_SECONDS),
+            // A helper that ends in an instant would leave it behind, at every try.
             (c"admin_socket", c""),
+            // librados waits for whoever reads it (`-v`).
+            (c"log_to_stderr", c"false"),
+            (c"err_to_stderr", c"false"),
         ];
         for (option, value) in options {
             cluster.set_option(option, value).map_err(|error| {

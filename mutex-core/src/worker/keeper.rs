@@ -58,27 +58,40 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
                     self.hold(held).await;
                 }
             }
-            Task::Status { json } => {
-                let answer = self.backend.holder().await;
-                let object = self.object.clone();
-                self.answer(answer.map(|found| report::status(&object, &found, json)));
-            }
-            Task::Health => {
-                let asked = self.clock.now();
-                let answer = self.backend.health().await;
-                let took = self.clock.now().since(asked);
-                let object = self.object.clone();
-                self.answer(answer.map(|text| report::health(&object, &text, took)));
-            }
+            Task::Status { .. } | Task::Health => self.answer(task).await,
         }
     }
 
-    fn answer(&mut self, answer: Result<String, Failure>) {
-        let report = match answer {
-            Ok(text) => Report::Answer(text),
-            Err(failure) => Report::Failed(failure.trouble().line(&self.object)),
-        };
-        (self.report)(report);
+    /// Answers a question, if there is an answer before the supervisor gives up.
+    async fn answer(&mut self, task: Task) {
+        let start = self.clock.now();
+        loop {
+            let (backend, clock, object) = (&mut self.backend, &self.clock, &self.object);
+            let question = async move {
+                match task {
+                    Task::Status { json } => backend.holder().await.map(|found| report::status(object, &found, json)),
+                    _ => {
+                        let text = backend.health().await?;
+                        Ok(report::health(object, &text, clock.now().since(start)))
+                    }
+                }
+            };
+            let limit = self.clock.now() + self.timing.call();
+            match bounded(&self.clock, &mut self.orders, limit, question).await {
+                Call::Answered(Ok(text)) => return (self.report)(Report::Answer(text)),
+                Call::Answered(Err(Failure::Permanent(trouble))) => {
+                    return (self.report)(Report::Failed(trouble.line(&self.object)));
+                }
+                Call::Answered(Err(Failure::Transient(trouble))) => {
+                    (self.report)(Report::Retrying(trouble.line(&self.object)));
+                    if self.pause(self.timing.retry()).await.is_none() {
+                        return;
+                    }
+                }
+                Call::Unanswered => (self.report)(Report::Retrying(self.backend.silence().line(&self.object))),
+                Call::Stopped => return,
+            }
+        }
     }
 
     /// Tries until there is an answer. `None`: not ours, and nothing of ours is left.
@@ -86,8 +99,6 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
         let asked = self.timing;
         let wait_until = self.clock.now() + wait;
         let mut looked_once = false;
-        // The newest that has words of its own: it says more than that there was no answer.
-        let mut trouble = None;
         loop {
             self.identity.since = SystemTime::now();
             let sent = self.clock.now();
@@ -123,21 +134,13 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
                     (self.report)(Report::Failed(trouble.line(&self.object)));
                     return self.undo().await.and(None);
                 }
-                Call::Answered(Err(Failure::Transient(found))) => {
-                    (self.report)(Report::Retrying(found.line(&self.object)));
-                    trouble = Some(found);
+                Call::Answered(Err(Failure::Transient(trouble))) => {
+                    (self.report)(Report::Retrying(trouble.line(&self.object)));
                     self.undo().await?;
                     self.pause(self.timing.retry()).await?;
                 }
                 Call::Unanswered => {
-                    let call = self.timing.call();
-                    (self.report)(Report::Retrying(match &trouble {
-                        Some(trouble) => trouble.line(&self.object),
-                        None => format!(
-                            "cannot lock {}: no answer within {call:?}; see whether its store works (--health)",
-                            self.object
-                        ),
-                    }));
+                    (self.report)(Report::Retrying(self.backend.silence().line(&self.object)));
                     self.undo().await?;
                 }
                 Call::Stopped => return self.undo().await.and(None),

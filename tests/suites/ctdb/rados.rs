@@ -19,7 +19,7 @@ use crate::{Case, FIRST_PERIOD, RUNS, slow};
 
 pub(crate) const CASES: &[Case] = &[
     ("the worker killed: a new leader within the lease and an election period", worker_killed),
-    ("the leader's whole node killed: a new leader in the second election period", node_killed),
+    ("the leader's whole node killed: a new leader by the second election period", node_killed),
     ("the OSDs frozen for three leases: the leader lets go in time, and there is one after the thaw", osds_frozen),
 ];
 
@@ -68,6 +68,8 @@ fn node_killed(running: &Running) -> anyhow::Result<Times> {
     Ok(Times::from(all))
 }
 
+/// OSDs that were frozen for longer than Ceph's read leases (16 s) may answer 8 s after the thaw only, with the next
+/// renewal of those (the placement group is `laggy` until then; Ceph's bug 53806). No try can have its answer earlier.
 fn osds_frozen(running: &Running) -> anyhow::Result<Times> {
     let lease = running.store.lease()?;
     let fault = running.store.ceph()?.osds_frozen();

@@ -1,11 +1,13 @@
 //! What goes wrong, in words (P7): the byte, the exit code and one line that names the thing and what to do.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use mutex_tests::process::helper::Helper;
 use mutex_tests::process::launch::Launch;
+use mutex_tests::process::programs;
 use mutex_tests::roster::ANSWER_LIMIT;
 use mutex_tests::services::ceph::{ADMIN, CONF_VARIABLE, POOL};
 use mutex_tests::wait::wait_for;
@@ -41,8 +43,12 @@ const BAD_INPUTS: &[(&str, &[&str], &str)] = &[
 const TROUBLES: &[Case] = &[
     ("no configuration of the cluster: 3 with one line that names the file", no_conf),
     ("a configuration that cannot be parsed: 3 with one line that names it", bad_conf),
-    ("a configuration without monitors: 3 with one line that names mon_host", no_monitors),
+    ("a configuration that may not be read: 3 with one line that says so", unreadable_conf),
+    ("a configuration without monitors: silence, then 2 with one line that names mon_host", no_monitors),
+    ("a monitor's name that cannot be resolved: silence, then 2 with one line that names it", no_name),
     ("no keyring: 3 with one line that names it", no_keyring),
+    ("a keyring that cannot be understood: 3 with one line that names it", bad_keyring),
+    ("a keyring that may not be read: 3 with one line that says so", unreadable_keyring),
     ("a key that is refused: 3 with one line that names user and keyring", wrong_key),
     ("caps that are too small: 3 with one line that says which are enough", small_caps),
     ("caps for another object: 3 with one line that says which are enough", other_caps),
@@ -95,10 +101,34 @@ fn bad_conf() -> anyhow::Result<()> {
     ends(with_conf(&lock, conf.path())?.start()?, '3', &conf.path().display().to_string())
 }
 
+/// The helper as a user who may read nothing of ours.
+fn as_nobody(lock: &Lock, conf: &Path) -> anyhow::Result<Launch> {
+    let setpriv = programs::packaged("/usr/bin/setpriv", "util-linux")?;
+    let helper = programs::helper("ctdb_mutex_rados_helper")?.display().to_string();
+    let arguments = ["--reuid=65534", "--clear-groups", &helper, "ceph", ADMIN, POOL, &lock.object];
+    Ok(Launch::new(setpriv, arguments).arg("--conf").arg(conf))
+}
+
+fn unreadable_conf() -> anyhow::Result<()> {
+    let lock = Lock::shared()?;
+    let conf = conf::changed(lock.ceph.conf(), "[global]", "[global]")?;
+    ends(as_nobody(&lock, conf.path())?.start()?, '3', "Permission denied")
+}
+
+/// Where the name service is asked, it may be down: waiting can cure it.
 fn no_monitors() -> anyhow::Result<()> {
     let lock = Lock::shared()?;
     let conf = conf::changed(lock.ceph.conf(), "mon host", "some host")?;
-    ends(with_conf(&lock, conf.path())?.start()?, '3', "mon_host")
+    let launch = with_conf(&lock, conf.path())?.args(&["--acquire-timeout-seconds", "2"]);
+    ends(launch.start()?, '2', "mon_host")
+}
+
+fn no_name() -> anyhow::Result<()> {
+    let lock = Lock::shared()?;
+    let host = conf::value(lock.ceph.conf(), "mon host")?;
+    let conf = conf::changed(lock.ceph.conf(), &host, "no.such.host.invalid")?;
+    let launch = with_conf(&lock, conf.path())?.args(&["--acquire-timeout-seconds", "2"]);
+    ends(launch.start()?, '2', "no.such.host.invalid")
 }
 
 /// The cluster's configuration with another keyring for clients.
@@ -110,6 +140,24 @@ fn no_keyring() -> anyhow::Result<()> {
     let lock = Lock::shared()?;
     let conf = with_keyring(&lock, "/no/keyring")?;
     ends(with_conf(&lock, conf.path())?.start()?, '3', "/no/keyring")
+}
+
+fn bad_keyring() -> anyhow::Result<()> {
+    let lock = Lock::shared()?;
+    let keyring = tempfile::NamedTempFile::new()?;
+    std::fs::write(keyring.path(), "no keyring at all")?;
+    let place = keyring.path().display().to_string();
+    let conf = with_keyring(&lock, &place)?;
+    ends(with_conf(&lock, conf.path())?.start()?, '3', &format!("in {place} cannot be understood"))
+}
+
+fn unreadable_keyring() -> anyhow::Result<()> {
+    let lock = Lock::shared()?;
+    let keyring = tempfile::NamedTempFile::new()?;
+    let conf = with_keyring(&lock, &keyring.path().display().to_string())?;
+    // The file of a temporary name is for its owner alone.
+    std::fs::set_permissions(conf.path(), std::fs::Permissions::from_mode(0o644))?;
+    ends(as_nobody(&lock, conf.path())?.start()?, '3', &format!("{}: Permission denied", keyring.path().display()))
 }
 
 fn wrong_key() -> anyhow::Result<()> {
@@ -138,7 +186,9 @@ fn with_caps(caps: &[(&str, &str)], names: impl Fn(&str, &Lock) -> String) -> an
 
 fn enough(user: &str, lock: &Lock) -> String {
     let object = &lock.object;
-    format!("{user} are too small; it needs at least mon 'allow r' osd 'allow x pool={POOL} object_prefix {object}'")
+    format!(
+        "{user} are too small; it needs at least mon 'allow r' osd 'allow x pool=\"{POOL}\" object_prefix \"{object}\"'"
+    )
 }
 
 fn small_caps() -> anyhow::Result<()> {

@@ -27,6 +27,7 @@ pub(crate) const CASES: &[Case] = &[
         too_few_copies(9)
     }),
     ("the manager killed: no difference", manager_killed),
+    ("the line of a try that timed out names what keeps silent, and not what did before", who_keeps_silent),
 ];
 
 const LEASE: Duration = Duration::from_secs(4);
@@ -164,5 +165,22 @@ fn manager_killed() -> anyhow::Result<()> {
     for (who, said) in [("holder", after.stderr()?), ("contender", contender.stderr()?)] {
         ensure!(said.is_empty(), "the {who} said {said:?}");
     }
+    Ok(())
+}
+
+/// First the monitor, which is well again, then the OSDs.
+fn who_keeps_silent() -> anyhow::Result<()> {
+    let lock = Lock::alone(1)?;
+    let (monitor, osds) = (lock.ceph.mon_frozen(), lock.ceph.osds_frozen());
+    let monitor_frozen = monitor.inject()?;
+    let taker = lock.helper(&["4", "--acquire-timeout-seconds", "14"])?.start()?;
+    // Past the end of the first attempt to connect.
+    taker.pipe()?.stays_silent(Duration::from_secs(6))?;
+    let _osds_frozen = osds.inject()?;
+    monitor_frozen.heal()?;
+    taker.expect('2', Duration::from_secs(8) + GONE)?;
+    taker.gone(GONE)?;
+    let line = taker.one_line()?;
+    ensure!(line.contains("OSD") && !line.contains("monitors do not answer"), "{line:?}");
     Ok(())
 }

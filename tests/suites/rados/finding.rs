@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, ensure};
-use mutex_tests::process::launch::Launch;
+use mutex_tests::process::launch::{Launch, Stderr};
 use mutex_tests::roster::ANSWER_LIMIT;
 use mutex_tests::services::ceph::{ADMIN, CONF_VARIABLE, POOL};
 use rustix::process::Signal;
@@ -18,6 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a user with no more than the recommended caps holds, is a contender, and asks", recommended_caps),
     ("a lock in a namespace is another one than its namesake", namespace),
     ("no admin socket is left behind", no_admin_socket),
+    ("a talkative librados does not wait for whoever reads -v", talkative),
 ];
 
 /// Holds, and lets go.
@@ -96,4 +97,10 @@ fn no_admin_socket() -> anyhow::Result<()> {
     holder.gone(GONE)?;
     ensure!(fs::read_dir(dir.path())?.next().is_none(), "something was left in the directory of admin sockets");
     Ok(())
+}
+
+fn talkative() -> anyhow::Result<()> {
+    let lock = Lock::shared()?;
+    let debug = "--debug-ms 20 --debug-objecter 20 --log-to-stderr=true --err-to-stderr=true";
+    holds(lock.helper(&["4", "-v"])?.env("CEPH_ARGS", debug).stderr(Stderr::Full))
 }

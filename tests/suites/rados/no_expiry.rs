@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use mutex_tests::roster::ANSWER_LIMIT;
-use mutex_tests::services::ceph::{POOL, in_pool, lock};
+use mutex_tests::services::ceph::in_pool;
+use mutex_tests::services::ceph::lock::{self, LockInfo};
 use rustix::process::Signal;
 
 use crate::{Case, GONE, Lock, NOISE};
@@ -17,10 +18,24 @@ pub(crate) const CASES: &[Case] = &[
     ("lease 0: SIGTERM while the OSDs were frozen for longer than nine seconds: free after the thaw", late_release),
     ("lease 0: the worker killed: the pipe ends, and the lock stays until an admin breaks it", worker_killed),
     ("lease 0: the lock broken by an admin: the pipe ends", broken),
+    (
+        "lease 0: the client blocklisted: the pipe ends, and the line says that an admin has to break the lock",
+        blocklisted,
+    ),
 ];
 
 /// What a try leaves behind at most (DESIGN 4).
 const TRY_LEASE: Duration = Duration::from_secs(9);
+
+/// A verification and the time for its answer, in the rhythm of that lease; noise included.
+const REPORTED: Duration = Duration::from_millis(1800 + 2250).saturating_add(NOISE);
+
+/// As the manual says.
+fn break_lock(lock: &Lock, info: &LockInfo) -> anyhow::Result<()> {
+    let mut command = in_pool(None);
+    command.extend(["lock", "break", &lock.object, lock::NAME, &info.client, "--lock-cookie", &info.cookie]);
+    lock.ceph.rados(&command).map(drop)
+}
 
 fn shown_and_freed() -> anyhow::Result<()> {
     let lock = Lock::shared()?;
@@ -106,12 +121,12 @@ fn worker_killed() -> anyhow::Result<()> {
     holder.worker()?.signal(Signal::KILL)?;
     holder.end(NOISE)?;
     holder.gone(GONE)?;
+    ensure!(holder.one_line()?.contains("break"), "the line does not say what to do: {}", holder.one_line()?);
+    // Longer than a try would leave it there.
+    ensure!(lock.wait_free(TRY_LEASE + Duration::from_secs(1)).is_err(), "the lock has gone");
     let next = lock.helper(&["0"])?.start()?;
     next.expect('1', ANSWER_LIMIT).context("a dead host keeps the lock")?;
-    // As the manual says.
-    let mut breaking = in_pool(None);
-    breaking.extend(["lock", "break", &lock.object, lock::NAME, &info.client, "--lock-cookie", &info.cookie]);
-    lock.ceph.rados(&breaking).with_context(|| format!("break {POOL}/{}", lock.object))?;
+    break_lock(&lock, &info)?;
     lock.holder(&["0"]).map(drop)
 }
 
@@ -119,13 +134,24 @@ fn broken() -> anyhow::Result<()> {
     let lock = Lock::shared()?;
     let holder = lock.holder(&["0"])?;
     let info = lock.info()?.context("nobody holds the lock although a taker was answered 0")?;
-    let mut breaking = in_pool(None);
-    breaking.extend(["lock", "break", &lock.object, lock::NAME, &info.client, "--lock-cookie", &info.cookie]);
-    lock.ceph.rados(&breaking)?;
-    // R + T of nine seconds.
-    holder.end(TRY_LEASE / 5 + TRY_LEASE / 4 + NOISE)?;
+    break_lock(&lock, &info)?;
+    holder.end(REPORTED)?;
     holder.gone(GONE)?;
     ensure!(holder.one_line()?.contains(&lock.name()), "the line does not name {}", lock.name());
     ensure!(lock.info()?.is_none(), "it was taken again");
     Ok(())
+}
+
+fn blocklisted() -> anyhow::Result<()> {
+    let lock = Lock::shared()?;
+    let holder = lock.holder(&["0"])?;
+    let info = lock.info()?.context("nobody holds the lock although a taker was answered 0")?;
+    lock.ceph.ceph(&["osd", "blocklist", "add", &info.address])?;
+    holder.end(REPORTED)?;
+    holder.gone(GONE)?;
+    let line = holder.one_line()?;
+    ensure!(line.contains("blocklist") && line.contains("break"), "{line:?}");
+    ensure!(lock.info()?.is_some(), "the lock has gone");
+    break_lock(&lock, &info)?;
+    lock.holder(&["0"]).map(drop)
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use mutex_tests::process::launch::Launch;
 use mutex_tests::roster::ANSWER_LIMIT;
-use mutex_tests::services::ceph::POOL;
+use mutex_tests::services::ceph::lock::NAME;
+use mutex_tests::services::ceph::{POOL, in_pool};
 use mutex_tests::wait::wait_for;
 use serde_json::Value;
 
@@ -19,7 +20,8 @@ pub(crate) const CASES: &[Case] = &[
     ("--status with OSDs frozen ends at its limit with exit code 2", || frozen("--status")),
     ("--health with OSDs frozen ends at its limit with exit code 2", || frozen("--health")),
     ("--health says that the store answers, and takes nothing", healthy),
-    ("--health without monitors is exit code 3 with one line, within 5 s", unhealthy),
+    ("--health without monitors is exit code 2 with one line that names them, after 5 s", unhealthy),
+    ("--status and --health of a lock that others share say so, however much there is to say", shared_by_others),
 ];
 
 /// What it printed, its exit code and its standard error.
@@ -108,7 +110,25 @@ fn unhealthy() -> anyhow::Result<()> {
     let conf = conf::changed(lock.ceph.conf(), &host, "[v2:127.0.0.1:1]")?;
     let (text, code, stderr) =
         ask(lock.helper(&["--health", "--conf"])?.arg(conf.path()), Duration::from_secs(5) + GONE)?;
-    ensure!(code == 3 && text.is_empty(), "exit code {code}, {text:?}, {stderr:?}");
+    ensure!(code == 2 && text.is_empty(), "exit code {code}, {text:?}, {stderr:?}");
     ensure!(stderr.lines().count() == 1 && stderr.contains("127.0.0.1:1"), "{stderr:?}");
     Ok(())
+}
+
+/// More than a hundred KiB in three cookies.
+fn shared_by_others() -> anyhow::Result<()> {
+    let lock = Lock::shared()?;
+    for number in 0..3 {
+        let cookie = format!("{}{number}", "x".repeat(40_000));
+        let mut command = in_pool(None);
+        command.extend(["lock", "get", &lock.object, NAME, "--lock-cookie", &cookie, "--lock-type", "shared"]);
+        lock.ceph.rados(&command)?;
+    }
+    let answer = status(&lock)?;
+    ensure!(answer["state"] == "held" && answer["holder"]["shared_by"] == 3, "{answer}");
+    ensure!(answer.to_string().len() < 10_000, "{} bytes", answer.to_string().len());
+    let (text, code, stderr) = ask(lock.helper(&["--health"])?, ANSWER_LIMIT)?;
+    ensure!(code == 0, "{text:?}, {stderr:?}");
+    let contender = lock.helper(&["4"])?.start()?;
+    contender.expect('1', ANSWER_LIMIT)
 }

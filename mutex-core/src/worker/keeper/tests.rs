@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::*;
-use crate::backend::HolderReport;
+use crate::backend::{HolderReport, Trouble};
 
 /// Paused time as the keeper's clock.
 #[derive(Clone)]
@@ -97,6 +97,9 @@ impl Backend for Script {
     }
     async fn health(&mut self) -> Result<String, Failure> {
         panic!("nobody asked for the health")
+    }
+    fn silence(&self) -> Trouble {
+        Trouble::new("reach", "no answer", "wait")
     }
 }
 

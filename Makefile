@@ -28,8 +28,9 @@ mutations: deps
 	./tests/mutate
 
 bench: deps
-	# The helper alone: with the tests it would get the features that only they ask for.
-	cargo build --quiet --release
+	# Each helper alone: with the tests, or another, it would get the features that only they ask for.
+	cargo build --quiet --release -p ctdb_mutex_file_helper
+	cargo build --quiet --release -p ctdb_mutex_rados_helper
 	cargo run --quiet --release -p mutex-tests --bin bench
 
 tidy:

@@ -134,6 +134,7 @@ fn start<B: Backend>(program: &str, pipe: Pipe, helper: Helper<B>) -> Result<u8,
     };
     let Prepared { signals, parent, supervisor, ours, theirs, timer } = prepared;
     let supervisor_pid = std::process::id();
+    sys::give_back_stack();
     let child = match sys::fork() {
         Ok(Some(child)) => child,
         Ok(None) => {

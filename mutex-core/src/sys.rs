@@ -65,6 +65,20 @@ pub(crate) fn share_one_heap() {
     }
 }
 
+/// Gives back the stack below us: constructors of libraries may have used a megabyte of it (librados), which else counts
+/// for as long as either process lives.
+pub(crate) fn give_back_stack() {
+    /// No more than the kernel keeps free below a stack (stack_guard_gap).
+    const REACH: usize = 1024 * 1024;
+    /// What the frames of this call may take, with room to spare; whole pages of every size.
+    const KEPT: usize = 64 * 1024;
+    let here = 0_u8;
+    let end = ((&raw const here).addr() & !(KEPT - 1)) - KEPT;
+    // SAFETY: this thread's stack grows down, nothing below its frames is in use, and no other mapping is that near; what
+    // of the range is none of the stack is refused.
+    unsafe { libc::madvise((end - REACH) as *mut libc::c_void, REACH, libc::MADV_DONTNEED) };
+}
+
 /// Gives back the memory that code and constants of libraries take in this process: a store's client library may be
 /// megabytes of them, was loaded with the program, and is used in the other process alone. What is needed all the same
 /// comes back from the file.

@@ -17,7 +17,7 @@ use crate::timing::Timing;
 use crate::wire::Report;
 
 /// "Contended" means looked twice: our own worker that is just releasing must not cost CTDB an election (5 s). From
-/// the start of one look to the start of the other.
+/// the answer of one look to the start of the other, as a look may begin with connecting.
 const SECOND_LOOK: Duration = Duration::from_millis(50);
 /// How often `--wait-seconds` looks; a person waits for it, and the store hardly notices.
 const WAIT_LOOK: Duration = Duration::from_millis(250);
@@ -120,7 +120,7 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
                 },
                 Call::Answered(Ok(Acquired::Contended)) if !looked_once => {
                     looked_once = true;
-                    self.pause_until(sent + SECOND_LOOK).await?;
+                    self.pause(SECOND_LOOK).await?;
                 }
                 Call::Answered(Ok(Acquired::Contended)) => {
                     if self.clock.now() >= wait_until {

@@ -1,34 +1,36 @@
-//! `make bench`: the file helper beside the one of the distribution, in the same run.
+//! `make bench`: our helpers beside those of the distribution, in the same run.
 //!
 //! The runs alternate, so that both have the same machine at the same time, and what is compared are medians. Both are
-//! started with the same call, on lock files in the same directory. Nothing but the limits is written down here.
+//! started with the same call, on locks in the same store. Nothing but the limits is written down here.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `pair` | which helpers are compared, and the limits |
+//! | `store` | what they lock, of which there are `files` and `objects` |
+//! | `run` | one run of a helper |
+//! | `memory` | what it takes while it holds the lock |
+//! | `quantity` | what is compared, and the table |
 
-mod lock_file;
+mod files;
 mod memory;
+mod objects;
+mod pair;
 mod quantity;
 mod run;
+mod store;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
-use mutex_tests::process::programs;
 
-use lock_file::LockFile;
-use quantity::{Comparison, QUANTITIES};
-use run::{Sample, run};
+use pair::{PAIRS, Pair};
+use quantity::{Comparison, quantities};
 
 /// Enough for a median that a busy machine does not move (issue 2 asks for 50).
 const RUNS: usize = 50;
 
 /// Runs before those that count: they load the programs into the page cache.
 const WARM_UP: usize = 3;
-
-/// A helper and its samples.
-struct Side {
-    program: PathBuf,
-    samples: Vec<Sample>,
-}
 
 fn main() -> ExitCode {
     match bench() {
@@ -43,23 +45,27 @@ fn main() -> ExitCode {
 
 /// Whether every limit is kept.
 fn bench() -> anyhow::Result<bool> {
-    let runs = runs()?;
-    let [mut theirs, mut ours] = [
-        programs::packaged("/usr/libexec/ctdb/ctdb_mutex_fcntl_helper", "ctdb")?,
-        programs::helper("ctdb_mutex_file_helper")?,
-    ]
-    .map(|program| Side { program, samples: Vec::with_capacity(runs) });
-    let dir = tempfile::Builder::new().prefix("mutex-bench-").tempdir().context("make a directory")?;
-    let busy = LockFile::locked(&dir.path().join("busy"))?;
+    let (pairs, runs) = asked()?;
+    let mut kept = true;
+    for pair in pairs {
+        kept &= compare(pair, runs).with_context(|| pair.name)?;
+    }
+    Ok(kept)
+}
 
+/// Prints the table of a pair, and says whether its limits are kept.
+fn compare(pair: &Pair, runs: usize) -> anyhow::Result<bool> {
+    let [mut theirs, mut ours] = pair.sides()?;
+    let store = (pair.store)()?;
     for number in 0..WARM_UP + runs {
-        let free = LockFile::new(&dir.path().join(format!("free-{number}")))?;
+        let free = format!("free-{number}");
+        store.add(&free)?;
         let mut sides = [&mut theirs, &mut ours];
         if number % 2 == 1 {
             sides.reverse();
         }
         for side in sides {
-            let sample = run(&side.program, &free, &busy).with_context(|| side.program.display().to_string())?;
+            let sample = side.run(store.as_ref(), &free)?;
             if number >= WARM_UP {
                 side.samples.push(sample);
             }
@@ -68,31 +74,35 @@ fn bench() -> anyhow::Result<bool> {
 
     println!("theirs: {}\nours:   {}", theirs.program.display(), ours.program.display());
     println!("{runs} runs each, alternating, after {WARM_UP} to warm up\n");
-    let comparisons: Vec<_> =
-        QUANTITIES.iter().map(|quantity| Comparison::of(quantity, &theirs.samples, &ours.samples)).collect();
+    let compared = |quantity| Comparison::of(quantity, &theirs.samples, &ours.samples);
+    let comparisons: Vec<_> = quantities(pair.limits).filter_map(compared).collect();
     print!("{}", quantity::table(&comparisons));
-    if memory::is_shared_with_ctdbd() {
-        println!(
-            "\nA ctdbd runs here, with which theirs shares libraries: the limit for memory is for a machine without."
-        );
-    }
-    if cfg!(debug_assertions) {
-        println!("\nThis is no release build, for which the limits are.");
-    }
+    let ctdbd = "A ctdbd runs here, with which theirs shares libraries: the limit for memory is for a machine without.";
+    let debug = "This is no release build, for which the limits are.";
+    let notes = [pair.note, memory::is_shared_with_ctdbd().then_some(ctdbd), cfg!(debug_assertions).then_some(debug)];
+    notes.iter().flatten().for_each(|note| println!("\n{note}"));
     println!();
     let verdicts: Vec<_> = comparisons.iter().filter_map(Comparison::verdict).collect();
     verdicts.iter().for_each(|verdict| println!("{verdict}"));
+    println!();
     Ok(verdicts.iter().all(|verdict| verdict.kept))
 }
 
-/// The one option: `-n RUNS`.
-fn runs() -> anyhow::Result<usize> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let runs = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => RUNS,
-        ["-n", runs] => runs.parse().with_context(|| format!("-n {runs}: not a number of runs"))?,
-        _ => bail!("usage: bench [-n RUNS]"),
-    };
+/// What the command line asks for: the pairs (all without a name), and `-n RUNS`.
+fn asked() -> anyhow::Result<(Vec<&'static Pair>, usize)> {
+    let (mut pairs, mut runs) = (Vec::new(), RUNS);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "-n" {
+            let number = arguments.next().unwrap_or_default();
+            runs = number.parse().with_context(|| format!("-n {number}: not a number of runs"))?;
+        } else if let Some(pair) = PAIRS.iter().find(|pair| pair.name == argument) {
+            pairs.push(pair);
+        } else {
+            let names: Vec<_> = PAIRS.iter().map(|pair| pair.name).collect();
+            bail!("usage: bench [{}] [-n RUNS]", names.join("|"));
+        }
+    }
     ensure!(runs > 0, "-n 0: at least one run");
-    Ok(runs)
+    Ok((if pairs.is_empty() { PAIRS.iter().collect() } else { pairs }, runs))
 }

@@ -7,7 +7,8 @@ use anyhow::Context;
 use mutex_tests::process::Process;
 use mutex_tests::wait::wait_for;
 
-/// Looks in a row that must agree: neither helper has a start-up step that takes as long as these do (50 ms).
+/// Looks in a row that must agree: no helper has a start-up step that takes as long as these do (50 ms). That of RADOS,
+/// ours or theirs, grows by 60 KiB in the ten seconds after them.
 const SAME_LOOKS: usize = 10;
 
 /// The memory of a tree of processes.
@@ -19,8 +20,8 @@ pub(crate) struct Memory {
     pub(crate) processes: usize,
 }
 
-/// Waits until the processes and their resident memory stay the same. Their share of it cannot be waited for: it changes
-/// with every process of the machine that comes or goes.
+/// Waits until the processes and their resident memory stay the same. Their share of it cannot be waited for: it
+/// changes with every process of the machine that comes or goes.
 pub(crate) fn settled(root: &Process) -> anyhow::Result<Memory> {
     let mut last = None;
     let mut same = 0;

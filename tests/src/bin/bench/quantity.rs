@@ -5,20 +5,25 @@ use std::time::Duration;
 
 use mutex_tests::times::percentile;
 
+use crate::pair::Limits;
 use crate::run::Sample;
 
-/// Before `1` our helper looks once more (DESIGN 3), which theirs does not: the limit is for what is left.
+/// Before `1` our helper looks once more (DESIGN 3), which theirs does not: the limit is for what is left. Counted from
+/// the start of the first look.
 const SECOND_LOOK: Duration = Duration::from_millis(50);
 
 /// A row of the table.
 pub(crate) struct Quantity {
     name: &'static str,
     unit: Unit,
-    theirs: fn(&Sample) -> u64,
-    ours: fn(&Sample) -> u64,
-    /// Ours may be this part of theirs (issue 2, "Must hold" 3).
+    theirs: Value,
+    ours: Value,
+    /// Ours may be this part of theirs.
     limit: Option<f64>,
 }
+
+/// `None` where it was not measured.
+type Value = fn(&Sample) -> Option<u64>;
 
 #[derive(Clone, Copy)]
 enum Unit {
@@ -28,30 +33,35 @@ enum Unit {
 }
 
 impl Quantity {
-    const fn same(name: &'static str, unit: Unit, of: fn(&Sample) -> u64, limit: Option<f64>) -> Self {
+    const fn same(name: &'static str, unit: Unit, of: Value, limit: Option<f64>) -> Self {
         Self { name, unit, theirs: of, ours: of, limit }
     }
 }
 
 /// In the order of the table.
-pub(crate) const QUANTITIES: &[Quantity] = &[
-    Quantity::same("free lock: start to 0", Unit::Millis, |sample| nanos(sample.taken), Some(0.25)),
-    Quantity::same("contended: start to 1", Unit::Millis, |sample| nanos(sample.contended), None),
-    Quantity {
+pub(crate) fn quantities(limits: Limits) -> impl Iterator<Item = Quantity> {
+    use Unit::{Count, Kib, Millis};
+    let less_second_look = |limit| Quantity {
         name: "... less our second look",
-        unit: Unit::Millis,
+        unit: Millis,
         theirs: |sample| nanos(sample.contended),
         ours: |sample| nanos(sample.contended.saturating_sub(SECOND_LOOK)),
-        limit: Some(0.25),
-    },
-    Quantity::same("SIGTERM to end of pipe", Unit::Millis, |sample| nanos(sample.pipe_ended), None),
-    Quantity::same("SIGTERM to free lock", Unit::Millis, |sample| nanos(sample.lock_free), None),
-    Quantity::same("memory (PSS), holding", Unit::Kib, |sample| sample.memory.pss_kib, Some(0.3)),
-    Quantity::same("processes, holding", Unit::Count, |sample| sample.memory.processes as u64, None),
-];
+        limit: Some(limit),
+    };
+    let all = [
+        Some(Quantity::same("free lock: start to 0", Millis, |sample| nanos(sample.taken), Some(limits.taken))),
+        Some(Quantity::same("contended: start to 1", Millis, |sample| nanos(sample.contended), None)),
+        limits.contended.map(less_second_look),
+        Some(Quantity::same("SIGTERM to end of pipe", Millis, |sample| nanos(sample.pipe_ended), None)),
+        Some(Quantity::same("SIGTERM to free lock", Millis, |sample| sample.lock_free.and_then(nanos), None)),
+        Some(Quantity::same("memory (PSS), holding", Kib, |sample| Some(sample.memory.pss_kib), Some(limits.memory))),
+        Some(Quantity::same("processes, holding", Count, |sample| u64::try_from(sample.memory.processes).ok(), None)),
+    ];
+    all.into_iter().flatten()
+}
 
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+fn nanos(time: Duration) -> Option<u64> {
+    u64::try_from(time.as_nanos()).ok()
 }
 
 impl Unit {
@@ -66,7 +76,7 @@ impl Unit {
 
 /// A quantity of both helpers.
 pub(crate) struct Comparison {
-    quantity: &'static Quantity,
+    quantity: Quantity,
     theirs: Spread,
     ours: Spread,
 }
@@ -77,20 +87,18 @@ struct Spread {
 }
 
 impl Spread {
-    fn of(mut values: Vec<u64>) -> Self {
+    fn of(samples: &[Sample], value: Value) -> Option<Self> {
+        let mut values: Vec<_> = samples.iter().filter_map(value).collect();
         values.sort_unstable();
-        let at = |percent| percentile(&values, percent).unwrap_or_default();
-        Self { median: at(50), p95: at(95) }
+        Some(Self { median: percentile(&values, 50)?, p95: percentile(&values, 95)? })
     }
 }
 
 impl Comparison {
-    pub(crate) fn of(quantity: &'static Quantity, theirs: &[Sample], ours: &[Sample]) -> Self {
-        Self {
-            quantity,
-            theirs: Spread::of(theirs.iter().map(quantity.theirs).collect()),
-            ours: Spread::of(ours.iter().map(quantity.ours).collect()),
-        }
+    /// `None` where the quantity was not measured.
+    pub(crate) fn of(quantity: Quantity, theirs: &[Sample], ours: &[Sample]) -> Option<Self> {
+        let (theirs, ours) = (Spread::of(theirs, quantity.theirs)?, Spread::of(ours, quantity.ours)?);
+        Some(Self { quantity, theirs, ours })
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a ratio of two measured values")]

@@ -1,6 +1,6 @@
 //! One run of a helper: a free lock taken and let go, and a contended one refused.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use mutex_tests::process::Process;
 use mutex_tests::process::pipe::Pipe;
 use rustix::process::Signal;
 
-use crate::lock_file::LockFile;
 use crate::memory::{Memory, settled};
+use crate::store::{BUSY, Probe, Store};
 
 /// Nothing here takes longer unless it is broken.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -24,22 +24,53 @@ pub(crate) struct Sample {
     pub(crate) contended: Duration,
     /// From SIGTERM to the end of the pipe.
     pub(crate) pipe_ended: Duration,
-    /// From SIGTERM to the free lock.
-    pub(crate) lock_free: Duration,
+    /// From SIGTERM to the free lock, where that can be seen.
+    pub(crate) lock_free: Option<Duration>,
     /// While the lock is held.
     pub(crate) memory: Memory,
 }
 
-pub(crate) fn run(program: &Path, free: &LockFile, busy: &LockFile) -> anyhow::Result<Sample> {
-    let contender = Started::on(program, busy)?;
-    let contended = contender.answers('1')?;
-    contender.end()?;
+/// A helper and its samples.
+pub(crate) struct Side {
+    pub(crate) program: PathBuf,
+    pub(crate) samples: Vec<Sample>,
+}
 
-    let holder = Started::on(program, free)?;
-    let taken = holder.answers('0')?;
-    let memory = settled(&holder.process)?;
-    let (pipe_ended, lock_free) = holder.let_go(free)?;
-    Ok(Sample { taken, contended, pipe_ended, lock_free, memory })
+impl Side {
+    pub(crate) fn new(program: PathBuf) -> Self {
+        Self { program, samples: Vec::new() }
+    }
+
+    /// One run, on this free lock.
+    pub(crate) fn run(&self, store: &dyn Store, free: &str) -> anyhow::Result<Sample> {
+        self.measure(store, free).with_context(|| self.program.display().to_string())
+    }
+
+    fn measure(&self, store: &dyn Store, free: &str) -> anyhow::Result<Sample> {
+        let contender = self.start(store, BUSY)?;
+        let contended = contender.answers('1')?;
+        contender.end()?;
+
+        let probe = store.probe(free)?;
+        let holder = self.start(store, free)?;
+        let taken = holder.answers('0')?;
+        let memory = settled(&holder.process)?;
+        let (pipe_ended, lock_free) = holder.let_go(probe.as_ref())?;
+        Ok(Sample { taken, contended, pipe_ended, lock_free, memory })
+    }
+
+    fn start(&self, store: &dyn Store, lock: &str) -> anyhow::Result<Started> {
+        let (pipe, writer) = Pipe::new()?;
+        let mut command = Command::new(&self.program);
+        command.args(store.arguments(lock)).stdin(Stdio::null()).stdout(writer).stderr(Stdio::null());
+        command.envs(store.environment());
+        // Of cargo's making: each library would be looked for in its directories first.
+        command.env_remove("LD_LIBRARY_PATH");
+        let at = Instant::now();
+        let child = command.spawn().context("start")?;
+        let process = Process::open(i32::try_from(child.id())?)?;
+        Ok(Started { child, process, pipe, at })
+    }
 }
 
 /// A helper, started as both are.
@@ -51,18 +82,6 @@ struct Started {
 }
 
 impl Started {
-    fn on(program: &Path, lock: &LockFile) -> anyhow::Result<Self> {
-        let (pipe, writer) = Pipe::new()?;
-        let mut command = Command::new(program);
-        command.arg(lock.path()).stdin(Stdio::null()).stdout(writer).stderr(Stdio::null());
-        // Of cargo's making: each library would be looked for in its directories first.
-        command.env_remove("LD_LIBRARY_PATH");
-        let at = Instant::now();
-        let child = command.spawn().context("start")?;
-        let process = Process::open(i32::try_from(child.id())?)?;
-        Ok(Self { child, process, pipe, at })
-    }
-
     /// How long the byte took.
     fn answers(&self, wanted: char) -> anyhow::Result<Duration> {
         let status = self.pipe.status(LIMIT)?;
@@ -72,23 +91,37 @@ impl Started {
     }
 
     /// Sends SIGTERM; says how long it took until the pipe ended, and until the lock was free.
-    fn let_go(&self, lock: &LockFile) -> anyhow::Result<(Duration, Duration)> {
+    fn let_go(&self, probe: Option<&Probe>) -> anyhow::Result<(Duration, Option<Duration>)> {
         let all = self.processes();
         let start = Instant::now();
         self.process.signal(Signal::TERM)?;
+        let took = match probe {
+            Some(probe) => {
+                let (ended, free) = self.ended_and_free(start, probe)?;
+                (ended, Some(free))
+            }
+            None => (self.pipe.end(LIMIT)?.duration_since(start), None),
+        };
+        self.gone(&all)?;
+        Ok(took)
+    }
+
+    /// How long after `start` the pipe ended, and the lock was free. Looks without a pause: these are tenths of
+    /// milliseconds.
+    fn ended_and_free(&self, start: Instant, probe: &Probe) -> anyhow::Result<(Duration, Duration)> {
         let (mut ended, mut free) = (None, None);
-        // Without a pause: these are tenths of milliseconds.
-        while ended.is_none() || free.is_none() {
-            ensure!(start.elapsed() < LIMIT, "after SIGTERM: pipe ended {ended:?}, lock free {free:?}");
+        loop {
             if ended.is_none() && !self.pipe.is_silent() {
                 ended = Some(start.elapsed());
             }
-            if free.is_none() && lock.is_free()? {
+            if free.is_none() && probe()? {
                 free = Some(start.elapsed());
             }
+            if let (Some(ended), Some(free)) = (ended, free) {
+                return Ok((ended, free));
+            }
+            ensure!(start.elapsed() < LIMIT, "after SIGTERM: pipe ended {ended:?}, lock free {free:?}");
         }
-        self.gone(&all)?;
-        Ok((ended.unwrap_or_default(), free.unwrap_or_default()))
     }
 
     /// Ends it as CTDB does, and waits until all of it is gone: it must not take time from what is measured next.

@@ -110,6 +110,7 @@
 //!             options: args.options,
 //!             object: args.directory.clone(),
 //!             timing: Timing::proof(Duration::from_secs(5), Duration::from_secs(10))?,
+//!             store_libraries: &[],
 //!             backend: Directory { path: args.directory, ours: false },
 //!         })
 //!     })

@@ -29,6 +29,9 @@ pub struct Helper<B> {
     pub object: String,
     /// When to renew and when to give up.
     pub timing: Timing,
+    /// Beginnings of the names of libraries that the store alone needs (`librados.`): the supervisor gives back the
+    /// memory of their code.
+    pub store_libraries: &'static [&'static str],
     /// The store. Built without touching it: that is the worker's.
     pub backend: B,
 }
@@ -120,7 +123,7 @@ fn fail(program: &str, line: &str) -> u8 {
 
 /// Forks the worker and supervises it. The pipe comes back with an error, for the byte.
 fn start<B: Backend>(program: &str, pipe: Pipe, helper: Helper<B>) -> Result<u8, (Pipe, anyhow::Error)> {
-    let Helper { options, object, timing, backend } = helper;
+    let Helper { options, object, timing, store_libraries, backend } = helper;
     let task = options.task();
     if options.verbose && !pipe.is_shared_with_stderr() {
         log_to_stderr();
@@ -164,6 +167,7 @@ fn start<B: Backend>(program: &str, pipe: Pipe, helper: Helper<B>) -> Result<u8,
         object,
         task,
         timing,
+        store_libraries,
         pipe,
         parent,
         signals,

@@ -43,6 +43,7 @@ pub(crate) struct Supervisor {
     pub(crate) task: Task,
     pub(crate) acquire_timeout: Duration,
     pub(crate) timing: Timing,
+    pub(crate) store_libraries: &'static [&'static str],
     pub(crate) pipe: Pipe,
     pub(crate) parent: Option<OwnedFd>,
     pub(crate) signals: SignalFd,
@@ -168,7 +169,7 @@ impl Supervisor {
         }
         self.worker.socket.send_order(Order::ByteWritten);
         *phase = Phase::Held { until };
-        sys::give_back_libraries();
+        sys::give_back_libraries(self.store_libraries);
         self.tell_person("holding the lock; Ctrl-C releases it");
         None
     }

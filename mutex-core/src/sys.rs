@@ -68,44 +68,52 @@ pub(crate) fn share_one_heap() {
 /// Gives back the stack below us: constructors of libraries may have used a megabyte of it (librados), which else counts
 /// for as long as either process lives.
 pub(crate) fn give_back_stack() {
-    /// No more than the kernel keeps free below a stack (stack_guard_gap).
-    const REACH: usize = 1024 * 1024;
+    /// What the kernel keeps free below a stack (stack_guard_gap): nothing else is mapped that near.
+    const GAP: usize = 1024 * 1024;
     /// What the frames of this call may take, with room to spare; whole pages of every size.
     const KEPT: usize = 64 * 1024;
     let here = 0_u8;
     let end = ((&raw const here).addr() & !(KEPT - 1)) - KEPT;
-    // SAFETY: this thread's stack grows down, nothing below its frames is in use, and no other mapping is that near; what
-    // of the range is none of the stack is refused.
-    unsafe { libc::madvise((end - REACH) as *mut libc::c_void, REACH, libc::MADV_DONTNEED) };
+    let length = GAP - 2 * KEPT;
+    // SAFETY: this thread's stack grows down, and nothing below its frames is in use. The range ends before the gap
+    // does, wherever in it the stack ends; where nothing is mapped, nothing is done.
+    unsafe { libc::madvise((end - length) as *mut libc::c_void, length, libc::MADV_DONTNEED) };
 }
 
-/// Gives back the memory that code and constants of libraries take in this process: a store's client library may be
+/// Gives back the memory that code and constants of these libraries take in this process: a store's client library may be
 /// megabytes of them, was loaded with the program, and is used in the other process alone. What is needed all the same
 /// comes back from the file.
-pub(crate) fn give_back_libraries() {
-    /// Called for each loaded object.
-    unsafe extern "C" fn give_back(object: *mut libc::dl_phdr_info, _: usize, _: *mut libc::c_void) -> c_int {
-        // SAFETY: the C library passes an object that stays loaded, with so many segments.
-        let (object, segments) = unsafe {
+///
+/// Not of others, which somebody may have preloaded, or changed in memory.
+pub(crate) fn give_back_libraries(mut names: &[&str]) {
+    /// Called for each loaded object, with the names.
+    unsafe extern "C" fn give_back(object: *mut libc::dl_phdr_info, _: usize, names: *mut libc::c_void) -> c_int {
+        // SAFETY: the C library passes an object that stays loaded, with a name (or null) and so many segments; and what
+        // it was given below.
+        let (object, name, segments, names) = unsafe {
             let object = &*object;
-            (object, std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()))
+            let name = if object.dlpi_name.is_null() { c"" } else { CStr::from_ptr(object.dlpi_name) };
+            let segments = std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into());
+            (object, name.to_bytes(), segments, *names.cast::<&[&str]>())
         };
-        // SAFETY: a string, or null.
-        let is_library = unsafe { !object.dlpi_name.is_null() && *object.dlpi_name != 0 };
+        let name = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        if !names.iter().any(|beginning| name.starts_with(beginning.as_bytes())) {
+            return 0;
+        }
         let constant = |segment: &&Segment| segment.p_type == libc::PT_LOAD && segment.p_flags & libc::PF_W == 0;
-        for segment in segments.iter().filter(|_| is_library).filter(constant) {
+        for segment in segments.iter().filter(constant) {
             let (Ok(start), Ok(length)) = (usize::try_from(segment.p_vaddr), usize::try_from(segment.p_memsz)) else {
                 continue;
             };
             let start = usize::try_from(object.dlpi_addr).unwrap_or(0).wrapping_add(start);
-            // SAFETY: what is never written is as in the file, from which the kernel reads it again. An address that is
-            // no page's, as the kernel's own object has, is refused.
+            // SAFETY: these libraries are position-independent: what is never written is as in the file, from which the
+            // kernel reads it again. An address within a page is refused.
             unsafe { libc::madvise(start as *mut libc::c_void, length, libc::MADV_DONTNEED) };
         }
         0
     }
-    // SAFETY: the function above does not call back into the loader.
-    unsafe { libc::dl_iterate_phdr(Some(give_back), std::ptr::null_mut()) };
+    // SAFETY: the function above does not call back into the loader, and gets what it expects.
+    unsafe { libc::dl_iterate_phdr(Some(give_back), (&raw mut names).cast()) };
 }
 
 /// Forks. The child gets `None`.

@@ -16,7 +16,8 @@
 //! the lock goes with the worker's process, so a late answer needs no undoing, and a store that hangs is only
 //! noticed by the proof that has no answer. M = 200 ms.
 //!
-//! For a lock **without expiry** (RADOS with lease 0) there is no deadline: a store that hangs gives it to nobody else.
+//! For a lock **without expiry** (RADOS with lease 0) there is no deadline once the first renewal has made it so: a store
+//! that hangs gives it to nobody else.
 //! It is verified in the rhythm of the lease with which it was tried. Nobody notices a worker of it that is stopped, so
 //! a lock that an admin breaks behind such a worker is lost without a word.
 
@@ -93,8 +94,8 @@ impl Timing {
         Ok(Self { kind: Kind::Proof, renew_every: recheck, call: ping_timeout, margin: SCHEDULING_MARGIN })
     }
 
-    /// For a store that never forgets the lock. A try leaves a lease of `try_lease` behind at most, and what is held is
-    /// verified in the rhythm of such a lease.
+    /// For a store that never forgets the lock. A try takes it with a lease of `try_lease`, the first renewal, right after
+    /// it, without one, and it is verified in the rhythm of such a lease.
     #[must_use]
     pub fn without_expiry(try_lease: Duration) -> Self {
         Self {
@@ -128,6 +129,19 @@ impl Timing {
             Kind::Proof => self.next(sent, answered).map(|next| next + self.call - self.margin),
             Kind::NoExpiry { .. } => None,
         }
+    }
+
+    /// The same for the request that took the lock. Without expiry the first renewal, at once, takes the try's lease away.
+    pub(crate) fn first_deadline(&self, sent: BootTime, answered: BootTime) -> Option<BootTime> {
+        match self.kind {
+            Kind::NoExpiry { try_lease } => Some(sent + try_lease - self.margin),
+            Kind::Lease { .. } | Kind::Proof => self.deadline(sent, answered),
+        }
+    }
+
+    /// When the first renewal is to be sent; `None` for never.
+    pub(crate) fn first_renewal(&self, sent: BootTime, now: BootTime) -> Option<BootTime> {
+        if let Kind::NoExpiry { .. } = self.kind { Some(now) } else { self.next(sent, now) }
     }
 
     /// By when a supervisor that was told at `answered` that the lock is ours must have told CTDB.

@@ -62,6 +62,7 @@ mutex_core::main!(|args: Args| {
         options: args.options,
         object: args.file.display().to_string(),
         timing: Timing::proof(args.recheck_seconds, args.ping_timeout_seconds)?,
+        store_libraries: &[],
         backend: backend::FileLock::new(args.file, args.lock_type, args.require_fs),
     })
 });

@@ -149,23 +149,24 @@ impl RadosLock {
 impl Backend for RadosLock {
     async fn acquire(&mut self, _holder: &Identity) -> Result<Acquired, Failure> {
         let session = self.session().await?;
-        match self.lock(session, Request::Take, Some(self.lease.unwrap_or(TRY_LEASE))).await {
-            Ok(_) if self.lease.is_some() => return Ok(Acquired::Held(None)),
-            // Ours for certain and with an answer: now it may be for ever.
-            Ok(_) => {}
+        // Without expiry too: an orphaned try ends by itself, and the first renewal takes the lease away.
+        let lease = Some(self.lease.unwrap_or(TRY_LEASE));
+        let taken = match self.lock(session, Request::Take, lease).await {
             // Ours already: librados sends a request again when another OSD takes over. From when, nobody says.
-            Err(Errno::EEXIST) => {}
+            Err(Errno::EEXIST) => match self.lock(session, Request::Renew, lease).await {
+                Err(Errno::ENOENT) => {
+                    let remedy = "see who breaks locks or removes its object";
+                    return Err(Failure::transient("lock", "it was taken away as soon as it was ours", remedy));
+                }
+                answer => answer,
+            },
+            answer => answer,
+        };
+        match taken {
+            Ok(_) => Ok(Acquired::Held(None)),
             Err(Errno::EBUSY) => {
                 self.may_be_ours = false;
-                return Ok(Acquired::Contended);
-            }
-            Err(error) => return Err(trouble::call("lock", error, &self.place)),
-        }
-        match self.lock(session, Request::Renew, self.lease).await {
-            Ok(_) => Ok(Acquired::Held(None)),
-            Err(Errno::ENOENT | Errno::EBUSY) => {
-                let remedy = "see who breaks locks or removes its object";
-                Err(Failure::transient("lock", "it was taken away as soon as it was ours", remedy))
+                Ok(Acquired::Contended)
             }
             Err(error) => Err(trouble::call("lock", error, &self.place)),
         }

@@ -94,7 +94,7 @@ impl Cluster {
         check(unsafe { rados::rados_connect(self.0) }).map(drop)
     }
 
-    /// Ends the client; its other copies must not be used any more.
+    /// Ends the client; its other copies must not be used any more, nor an answer be waited for: none comes after this.
     pub(crate) fn shut_down(self) {
         // SAFETY: as above; the caller has no other copy in use.
         unsafe { rados::rados_shutdown(self.0) };
@@ -173,7 +173,7 @@ impl Future for Call {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
-        // librados owes an answer to all that was sent.
+        // The sender goes with its answer alone.
         Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or(Err(Errno::EIO)))
     }
 }

@@ -95,6 +95,7 @@ mutex_core::main!(|args: Args| {
         options: args.options,
         object: place.name(),
         timing,
+        store_libraries: &["librados.", "libceph-common.", "libcrypto.", "libstdc++."],
         backend: backend::RadosLock::new(place, object, lease, !args.no_register),
     })
 });

@@ -13,7 +13,7 @@ use crate::trouble;
 
 /// How long librados may try to reach the monitors before it says so; then another try begins. Whole seconds, and
 /// less than the 5 s of a question (`--status`), so that the answer has these words.
-const CONNECT_SECONDS: &CStr = c"4";
+const CONNECT_SECONDS: &CStr = c"3";
 /// How long librados may wait for a map of the OSDs, and for the service map, which a manager that is dead never sends
 /// (`--status` then does without). Whole seconds.
 const MONITOR_SECONDS: &CStr = c"2";

@@ -29,7 +29,7 @@ enum Phase {
     Guarding,
     /// As before, but the parent is gone: the supervisor has until then.
     Orphaned(BootTime),
-    /// The pipe is closed: the keeper has until then to release.
+    /// The pipe is closed since then: the keeper releases.
     Releasing(BootTime),
 }
 
@@ -45,7 +45,9 @@ impl Guard {
         let mut fds = Vec::with_capacity(3);
         let limit = match phase {
             Phase::Guarding => None,
-            Phase::Orphaned(limit) | Phase::Releasing(limit) => Some(limit),
+            Phase::Orphaned(limit) => Some(limit),
+            // Looked up anew: a try that is answered just now may have made more of it.
+            Phase::Releasing(since) => Some(since + self.watch.linger()),
         };
         if !matches!(phase, Phase::Releasing(_)) {
             fds.push(PollFd::new(self.socket.as_fd(), PollFlags::POLLIN));
@@ -82,7 +84,8 @@ impl Guard {
                 // The death of a supervisor closes the pipe as well as its word that it has.
                 Received::Message(Order::Release) | Received::Closed => {
                     self.socket.send_report(&Report::Releasing);
-                    return Phase::Releasing(BootTime::now() + self.watch.released());
+                    self.watch.released();
+                    return Phase::Releasing(BootTime::now());
                 }
             }
         }

@@ -64,8 +64,8 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
 
     /// Answers a question, if there is an answer before the supervisor gives up.
     async fn answer(&mut self, task: Task) {
-        let start = self.clock.now();
         loop {
+            let start = self.clock.now();
             let (backend, clock, object) = (&mut self.backend, &self.clock, &self.object);
             let question = async move {
                 match task {
@@ -76,7 +76,7 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
                     }
                 }
             };
-            let limit = self.clock.now() + self.timing.call();
+            let limit = start + self.timing.call();
             match bounded(&self.clock, &mut self.orders, limit, question).await {
                 Call::Answered(Ok(text)) => return (self.report)(Report::Answer(text)),
                 Call::Answered(Err(Failure::Permanent(trouble))) => {
@@ -151,7 +151,7 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
     /// Ours, with time left? Then says so.
     fn taken(&mut self, sent: BootTime) -> Option<Held> {
         let answered = self.clock.now();
-        let until = self.timing.deadline(sent, answered);
+        let until = self.timing.first_deadline(sent, answered);
         if until.is_some_and(|until| answered >= until) {
             let text = format!("cannot lock {}: the answer took longer than the lease; see its store", self.object);
             (self.report)(Report::Retrying(text));
@@ -164,7 +164,7 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
     /// Renews until the order to release, or a loss.
     async fn hold(&mut self, mut held: Held) {
         let mut announced = false;
-        let mut next = self.timing.next(held.sent, self.clock.now());
+        let mut next = self.timing.first_renewal(held.sent, self.clock.now());
         loop {
             match self.rest(next, announced).await {
                 Rest::Stopped => break,

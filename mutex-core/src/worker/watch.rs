@@ -88,10 +88,14 @@ impl Watch {
         });
     }
 
-    /// The supervisor has closed the pipe, or is gone. How long the keeper may take to give back what there is.
-    pub(super) fn released(&self) -> Duration {
+    /// The supervisor has closed the pipe, or is gone.
+    pub(super) fn released(&self) {
         self.fired();
         self.orders.send_modify(|orders| orders.release = true);
+    }
+
+    /// How long the keeper may take to give back what there is.
+    pub(super) fn linger(&self) -> Duration {
         self.change(|state| state.linger)
     }
 

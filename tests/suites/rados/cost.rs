@@ -49,8 +49,8 @@ fn one_operation_a_renewal() -> anyhow::Result<()> {
     let start = Instant::now();
     holder.pipe()?.stays_silent(Duration::from_secs(10))?;
     let count = operations(&lock)?;
-    // The take, and a renewal every fifth of the lease.
-    let most = 1 + usize::try_from(start.elapsed().as_millis() / 800)?;
+    // The take, and a renewal every fifth of the lease, the first of which may have come before the start.
+    let most = 2 + usize::try_from(start.elapsed().as_millis() / 800)?;
     ensure!(count <= most, "{count} operations, and not more than {most} renewals and the take");
     // A late one moves all that follow.
     ensure!(count >= 8, "{count} operations in ten seconds: they are not counted right");

@@ -15,7 +15,7 @@ use crate::{Case, GONE, Lock, NOISE};
 pub(crate) const CASES: &[Case] = &[
     ("OSDs frozen while held, lease 4: the pipe ends before the store's time for the lock is over", || frozen(4)),
     ("OSDs frozen while held, lease 9: the pipe ends before the store's time for the lock is over", || frozen(9)),
-    ("a try that is applied after its worker has gone is over within a lease of the thaw", orphaned_try),
+    ("a try whose worker is killed with its request at the OSD is over within its lease", || orphaned_try("4", LEASE)),
     ("the monitor frozen while held: kept", monitor_frozen),
     ("a try with the monitor frozen waits for it", try_with_monitor_frozen),
     ("the primary OSD killed, one copy is enough, lease 4: never two holders, and no error", || primary_killed(4)),
@@ -60,22 +60,20 @@ fn expiry(lock: &Lock) -> anyhow::Result<SystemTime> {
     lock.info()?.and_then(|info: LockInfo| info.expires).context("a lock with an expiry")
 }
 
-fn orphaned_try() -> anyhow::Result<()> {
+/// Nobody undoes the request that the OSD has, and applies at the thaw.
+pub(crate) fn orphaned_try(lease: &str, limit: Duration) -> anyhow::Result<()> {
     let lock = Lock::alone(1)?;
-    // Only a try that is connected sends its request.
-    let waiting = lock.holder(&["4"])?;
-    let taker = lock.helper(&["4", "--wait-seconds", "60"])?.start()?;
-    taker.pipe()?.stays_silent(Duration::from_secs(1))?;
-    let worker = taker.worker()?;
-    let fault = lock.ceph.osds_frozen();
+    let fault = lock.ceph.replica_frozen(&lock.object)?;
     let frozen = fault.inject()?;
-    // Its request is on its way: the holder's renewals are, too, and its lease ends.
-    waiting.end(LEASE)?;
-    taker.signal(Signal::KILL)?;
-    worker.wait_gone(LEASE + GONE).context("the worker, which undoes for one lease")?;
+    let taker = lock.helper(&[lease])?.start()?;
+    let worker = taker.worker()?;
+    taker.pipe()?.stays_silent(Duration::from_millis(700)).context("the OSD waits for the other copy")?;
+    worker.signal(Signal::KILL)?;
+    worker.wait_gone(GONE)?;
     frozen.heal()?;
-    lock.wait_free(LEASE + GONE)?;
-    lock.holder(&["4"]).map(drop)
+    wait_for("the request to be applied", ANSWER_LIMIT, || lock.info().is_ok_and(|info| info.is_some()).then_some(()))?;
+    lock.wait_free(limit + GONE)?;
+    lock.holder(&[lease]).map(drop)
 }
 
 fn monitor_frozen() -> anyhow::Result<()> {
@@ -137,8 +135,15 @@ fn too_few_copies(lease: u64) -> anyhow::Result<()> {
     holder.end(Duration::from_secs(lease) + NOISE)?;
     let back = Instant::now();
     killed.heal()?;
-    let next = lock.helper(&[argument])?.start()?;
-    next.expect('0', Duration::from_secs(15).saturating_sub(back.elapsed()))
+    // As CTDB does: whoever comes before the old lease is over is refused, and comes again.
+    loop {
+        let left = Duration::from_secs(15).saturating_sub(back.elapsed());
+        match lock.helper(&[argument])?.start()?.status(left)? {
+            '0' => return Ok(()),
+            '1' => {}
+            status => bail!("a taker got {status}"),
+        }
+    }
 }
 
 fn manager_killed() -> anyhow::Result<()> {

@@ -8,13 +8,17 @@ use mutex_tests::services::ceph::in_pool;
 use mutex_tests::services::ceph::lock::{self, LockInfo};
 use rustix::process::Signal;
 
+use crate::faults::orphaned_try;
 use crate::{Case, GONE, Lock, NOISE};
 
 pub(crate) const CASES: &[Case] = &[
     ("lease 0: no expiration is shown from the first moment on, and SIGTERM frees the lock", shown_and_freed),
     ("lease 0: a contender leaves the lock's state unchanged", unchanged),
     ("lease 0: OSDs frozen for longer than nine seconds: kept", frozen_and_kept),
-    ("lease 0: a try cancelled while the OSDs were frozen leaves nothing after nine seconds", cancelled_try),
+    ("lease 0: a try cancelled while an OSD was frozen leaves nothing after nine seconds", cancelled_try),
+    ("lease 0: a try whose worker is killed with its request at the OSD is over within nine seconds", || {
+        orphaned_try("0", TRY_LEASE)
+    }),
     ("lease 0: SIGTERM while the OSDs were frozen for longer than nine seconds: free after the thaw", late_release),
     ("lease 0: the worker killed: the pipe ends, and the lock stays until an admin breaks it", worker_killed),
     ("lease 0: the lock broken by an admin: the pipe ends", broken),
@@ -79,9 +83,10 @@ fn frozen_and_kept() -> anyhow::Result<()> {
     lock.wait_free(GONE)
 }
 
+/// Frozen for longer than its worker stays; the request waits in the other OSD.
 fn cancelled_try() -> anyhow::Result<()> {
     let lock = Lock::alone(1)?;
-    let fault = lock.ceph.osds_frozen();
+    let fault = lock.ceph.replica_frozen(&lock.object)?;
     let frozen = fault.inject()?;
     let taker = lock.helper(&["0"])?.start()?;
     let worker = taker.worker()?;
@@ -89,9 +94,7 @@ fn cancelled_try() -> anyhow::Result<()> {
     taker.signal(Signal::TERM)?;
     taker.end(NOISE)?;
     taker.gone(GONE)?;
-    // Nobody is left to undo what is applied at the thaw.
-    worker.signal(Signal::KILL)?;
-    worker.wait_gone(GONE)?;
+    worker.wait_gone(TRY_LEASE + GONE)?;
     frozen.heal()?;
     lock.wait_free(TRY_LEASE + GONE)?;
     lock.holder(&["0"]).map(drop)

@@ -323,6 +323,25 @@ async fn without_proofs_nothing_is_ever_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_expiry_the_first_renewal_comes_at_once_and_takes_the_deadline_away() {
+    let timing = Timing::without_expiry(Duration::from_secs(9));
+    let frozen = || Step::Renew(NOW, None);
+    let steps = vec![Step::Acquire(NOW, held()), kept(), Step::Announce, frozen(), frozen(), released()];
+    let seen = replay(timing, NOW, steps, &[(1, TOLD), (6000, RELEASE)]).await;
+    let expected = [
+        (0, "acquire"),
+        (0, "held until 8800"),
+        (0, "renew"),
+        (0, "renewed until 0"),
+        (1, "announce"),
+        (1800, "renew"),
+        (4050, "renew"),
+        (6000, "release"),
+    ];
+    assert_eq!(seen, at(&expected));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_granted_lease_that_is_too_short_is_an_error_at_once_and_given_back() {
     let granted = Some(Ok(Acquired::Held(Some(Duration::from_millis(300)))));
     let seen = replay(lease(10), NOW, vec![Step::Acquire(NOW, granted), released()], &[]).await;

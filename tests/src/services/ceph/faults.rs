@@ -22,6 +22,13 @@ impl Ceph {
         )
     }
 
+    /// The OSD with the other copy does not answer: what is asked for has reached the one that answers for the object, and
+    /// waits there.
+    pub fn replica_frozen(&self, object: &str) -> anyhow::Result<Fault<'_>> {
+        let replica = &self.osds[1 - self.primary_of(None, object)?.min(1)];
+        Ok(Fault::new("replica frozen", || replica.freeze(), || replica.go_on()))
+    }
+
     /// Nobody can connect, and no map changes; who is connected reads and writes on.
     pub fn mon_frozen(&self) -> Fault<'_> {
         Fault::new("monitor frozen", || self.mon.freeze(), || self.mon.go_on())

@@ -13,7 +13,6 @@ use crate::{Case, GONE, Lock};
 
 pub(crate) const CASES: &[Case] = &[
     ("the holder is in the service map, with what leads to it, until it lets go", registered),
-    ("whoever lets go right after 0 is not left in the service map", let_go_at_once),
     ("a contender is not in the service map, nor is a holder with -R", not_registered),
 ];
 
@@ -65,19 +64,4 @@ fn not_registered() -> anyhow::Result<()> {
     ensure!(found.is_empty(), "{found:?}");
     contender.signal(Signal::TERM)?;
     contender.gone(ANSWER_LIMIT).map(drop)
-}
-
-/// The cancelled ones come first; another holder, which is seen there, shows that the time was long enough.
-fn let_go_at_once() -> anyhow::Result<()> {
-    let lock = Lock::shared()?;
-    for _ in 0..10 {
-        let holder = lock.holder(&["4"])?;
-        holder.signal(Signal::TERM)?;
-        holder.gone(GONE)?;
-        lock.wait_free(GONE)?;
-    }
-    let seen = Lock::on(lock.ceph.clone());
-    let _seen = seen.holder(&["4"])?;
-    wait_entries(&seen, 1)?;
-    wait_entries(&lock, 0).map(drop)
 }

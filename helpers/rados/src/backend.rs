@@ -128,13 +128,18 @@ impl RadosLock {
         }
     }
 
+    /// Waits for the thread that registers, if there is one.
+    async fn registered(&mut self) -> Result<(), Errno> {
+        let Registration::Started(answer) = &mut self.registration else { return Ok(()) };
+        let answer = answer.await.unwrap_or(Err(Errno::EIO));
+        self.registration = if answer.is_ok() { Registration::Done } else { Registration::None };
+        answer
+    }
+
     /// Ends the connection of a holder that is registered: else ceph-mgr would show it for another minute.
     async fn leave(&mut self) -> Result<(), Failure> {
-        if let Registration::Started(answer) = &mut self.registration {
-            // Not while it uses the connection.
-            self.registration =
-                if matches!(answer.await, Ok(Ok(()))) { Registration::Done } else { Registration::None };
-        }
+        // Not while a thread uses the connection; what became of it is in the state.
+        let _ = self.registered().await;
         if let (Registration::Done, Connection::Open(Session { cluster, .. })) = (&self.registration, &self.connection)
         {
             let cluster = *cluster;
@@ -180,10 +185,9 @@ impl Backend for RadosLock {
         let (place, holder) = (self.place.clone(), holder.clone());
         let started = aside(move || service_map::register(cluster, &place, &holder)).map_err(no_thread)?;
         self.registration = Registration::Started(started);
-        let Registration::Started(answer) = &mut self.registration else { return Ok(()) };
-        let answer = answer.await.unwrap_or(Err(Errno::EIO));
-        self.registration = if answer.is_ok() { Registration::Done } else { Registration::None };
-        answer.map_err(|error| Failure::transient("register the holder of", error, "the lock is held all the same"))
+        self.registered()
+            .await
+            .map_err(|error| Failure::transient("register the holder of", error, "the lock is held all the same"))
     }
 
     /// With MUST_RENEW alone: nothing else can tell "still ours" from "lapsed, and taken again in silence" (FACTS A1).

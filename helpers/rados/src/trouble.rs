@@ -50,7 +50,9 @@ pub(crate) fn connect(error: Errno, place: &Place, cluster: Cluster) -> Failure 
         let cause = "the configuration names no monitors, and neither does the name service (DNS SRV)";
         return Failure::transient(OPERATION, cause, "set mon_host in [global] of the Ceph configuration");
     }
-    if error != Errno::ETIMEDOUT {
+    // Only where it is the keyring that librados may mean: one that it does not need may well be unreadable.
+    let of_the_keyring = matches!(error, Errno::ENOENT | Errno::EACCES | Errno::EPERM | Errno::EIO | Errno::EISDIR);
+    if of_the_keyring {
         if let Some(cause) = unreadable(&keyring) {
             return Failure::permanent(OPERATION, format!("the keyring {cause}"), "see its mode, and SELinux");
         }

@@ -3,10 +3,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use mutex_tests::roster::ANSWER_LIMIT;
 use mutex_tests::wait::wait_for;
-use serde_json::Value;
 
 use crate::{Case, GONE, Lock};
 
@@ -29,18 +28,7 @@ fn lock() -> anyhow::Result<Lock> {
 
 /// How often the OSDs were asked for something about the object so far, whatever they answered.
 fn operations(lock: &Lock) -> anyhow::Result<usize> {
-    let mut count = 0;
-    for osd in OSDS {
-        let dump: Value = serde_json::from_str(&lock.ceph.ceph(&["tell", osd, "dump_historic_ops"])?)?;
-        let all = dump["ops"].as_array().context("dump_historic_ops shows no ops")?;
-        // The copies of a change are told as osd_repop.
-        let of_this = |op: &&Value| {
-            let what = op["description"].as_str().unwrap_or_default();
-            what.starts_with("osd_op(") && what.contains(&format!(":{}:", lock.object))
-        };
-        count += all.iter().filter(of_this).count();
-    }
-    Ok(count)
+    OSDS.iter().try_fold(0, |sum, osd| Ok(sum + lock.requests(osd, "dump_historic_ops")?))
 }
 
 fn one_operation_a_renewal() -> anyhow::Result<()> {

@@ -67,7 +67,7 @@ pub(crate) fn orphaned_try(lease: &str, limit: Duration) -> anyhow::Result<()> {
     let frozen = fault.inject()?;
     let taker = lock.helper(&[lease])?.start()?;
     let worker = taker.worker()?;
-    taker.pipe()?.stays_silent(Duration::from_millis(700)).context("the OSD waits for the other copy")?;
+    lock.wait_requested()?;
     worker.signal(Signal::KILL)?;
     worker.wait_gone(GONE)?;
     frozen.heal()?;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use anyhow::Context;
 use libtest_mimic::{Arguments, Trial};
 use mutex_tests::process::helper::Helper;
 use mutex_tests::process::launch::Launch;
@@ -24,6 +25,7 @@ use mutex_tests::process::programs;
 use mutex_tests::roster::ANSWER_LIMIT;
 use mutex_tests::services::ceph::{self, ADMIN, CONF_VARIABLE, Ceph, POOL, Setup, lock::LockInfo};
 use mutex_tests::wait::wait_for;
+use serde_json::Value;
 
 /// What a machine of two cores that runs other trials too adds to a measured time.
 const NOISE: Duration = Duration::from_millis(250);
@@ -98,6 +100,25 @@ impl Lock {
     /// Who holds it, as an admin sees it.
     fn info(&self) -> anyhow::Result<Option<LockInfo>> {
         self.ceph.lock_info(None, &self.object)
+    }
+
+    /// How many requests about the object are in one of an OSD's lists of operations (`ceph tell osd.N LIST`).
+    fn requests(&self, osd: &str, list: &str) -> anyhow::Result<usize> {
+        let dump: Value = serde_json::from_str(&self.ceph.ceph(&["tell", osd, list])?)?;
+        let all = dump["ops"].as_array().with_context(|| format!("{list} shows no ops"))?;
+        // The copies of a change are told as osd_repop.
+        let of_this = |op: &&Value| {
+            let what = op["description"].as_str().unwrap_or_default();
+            what.starts_with("osd_op(") && what.contains(&format!(":{}:", self.object))
+        };
+        Ok(all.iter().filter(of_this).count())
+    }
+
+    /// Waits until a try's request waits in the OSD that answers for the object: for the other one, which is frozen.
+    fn wait_requested(&self) -> anyhow::Result<()> {
+        let osd = format!("osd.{}", self.ceph.primary_of(None, &self.object)?);
+        let waits = || self.requests(&osd, "dump_ops_in_flight").is_ok_and(|count| count > 0).then_some(());
+        wait_for("a request to wait in the OSD", ANSWER_LIMIT, waits).map(drop)
     }
 
     fn wait_free(&self, limit: Duration) -> anyhow::Result<()> {

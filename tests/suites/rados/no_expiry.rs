@@ -99,7 +99,7 @@ fn cancelled_try() -> anyhow::Result<()> {
     let frozen = fault.inject()?;
     let taker = lock.helper(&["0"])?.start()?;
     let worker = taker.worker()?;
-    taker.pipe()?.stays_silent(Duration::from_secs(1))?;
+    lock.wait_requested()?;
     taker.signal(Signal::TERM)?;
     taker.end(NOISE)?;
     taker.gone(GONE)?;

@@ -1,7 +1,8 @@
 //! The plug: what a store has to be able to do. Storage verbs only; processes and time stay in the core.
 //!
 //! A backend never sleeps, never reads a clock, never prints and never sees a pipe. It runs in the worker, on one
-//! thread, and a call may take as long as the store likes: the core bounds it from outside, by dropping the future.
+//! thread, and a call may take as long as the store likes: the core bounds it from outside, by dropping the future. A
+//! store of several servers may wait inside a verb, for how long one of them may be silent before it asks the next.
 //! A verb may block the thread instead only where the lock goes with the process (`Timing::proof`): then the core
 //! ends it from the other process. A store with leases has to be undone by a living worker, so there it must not.
 //! Rejected: bool answers (contended, lost and unreachable look alike), default methods (a verb forgotten in

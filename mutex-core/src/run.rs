@@ -9,6 +9,10 @@ use clap::error::ErrorKind;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tracing::Level;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::backend::Backend;
 use crate::clock::Timer;
@@ -126,7 +130,7 @@ fn start<B: Backend>(program: &str, pipe: Pipe, helper: Helper<B>) -> Result<u8,
     let Helper { options, object, timing, store_libraries, backend } = helper;
     let task = options.task();
     if options.verbose && !pipe.is_shared_with_stderr() {
-        log_to_stderr();
+        log_to_stderr(program);
     }
     tracing::info!("{object}: {timing}");
     let prepared = match Prepared::new() {
@@ -143,9 +147,19 @@ fn start<B: Backend>(program: &str, pipe: Pipe, helper: Helper<B>) -> Result<u8,
         Ok(None) => {
             drop((ours, signals, timer));
             pipe.forget(options.verbose);
-            let wait = options.wait_seconds;
-            worker::Worker { task, object, timing, wait, supervisor_pid, supervisor, parent, socket: theirs }
-                .run(backend)
+            let (wait, acquire_timeout) = (options.wait_seconds, options.acquire_timeout());
+            worker::Worker {
+                task,
+                object,
+                timing,
+                wait,
+                acquire_timeout,
+                supervisor_pid,
+                supervisor,
+                parent,
+                socket: theirs,
+            }
+            .run(backend)
         }
         Err(error) => {
             return Err((pipe, anyhow::Error::new(error).context(format!("cannot start a worker for {object}"))));
@@ -203,15 +217,20 @@ impl Prepared {
     }
 }
 
-/// `-v`. Both processes write; neither waits for a reader.
-fn log_to_stderr() {
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
+/// `-v`. Both processes write; neither waits for a reader. What libraries of the store have to say stays unsaid: it is
+/// much, and nobody has looked through it for secrets.
+fn log_to_stderr(program: &str) {
+    let ours = [env!("CARGO_CRATE_NAME").to_owned(), program.replace('-', "_")];
+    let is_ours = filter_fn(move |about| {
+        let crate_name = about.target().split("::").next().unwrap_or_default();
+        *about.level() <= Level::DEBUG && ours.iter().any(|name| name == crate_name)
+    });
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_target(false)
         .log_internal_errors(false)
         .with_writer(|| BestEffort)
-        .finish();
+        .with_filter(is_ours);
     // Called once, before anything else could have set one.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
 }

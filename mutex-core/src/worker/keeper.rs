@@ -28,6 +28,8 @@ pub(super) struct Keeper<B, C, R> {
     pub(super) orders: Receiver<Orders>,
     pub(super) object: String,
     pub(super) timing: Timing,
+    /// How long a try or a question may go without an answer: T, or less where there is less time to say what keeps silent.
+    pub(super) try_limit: Duration,
     pub(super) identity: Identity,
     pub(super) report: R,
 }
@@ -76,7 +78,7 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
                     }
                 }
             };
-            let limit = start + self.timing.call();
+            let limit = start + self.try_limit;
             match bounded(&self.clock, &mut self.orders, limit, question).await {
                 Call::Answered(Ok(text)) => return (self.report)(Report::Answer(text)),
                 Call::Answered(Err(Failure::Permanent(trouble))) => {
@@ -103,7 +105,7 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
             self.identity.since = SystemTime::now();
             let sent = self.clock.now();
             let call = self.backend.acquire(&self.identity);
-            match bounded(&self.clock, &mut self.orders, sent + self.timing.call(), call).await {
+            match bounded(&self.clock, &mut self.orders, sent + self.try_limit, call).await {
                 Call::Answered(Ok(Acquired::Held(granted))) => match asked.granted(granted) {
                     Ok(timing) => {
                         self.timing = timing;

@@ -41,6 +41,7 @@ pub(crate) struct Worker {
     pub(crate) object: String,
     pub(crate) timing: Timing,
     pub(crate) wait: Duration,
+    pub(crate) acquire_timeout: Duration,
     pub(crate) supervisor_pid: u32,
     pub(crate) supervisor: OwnedFd,
     pub(crate) parent: Option<OwnedFd>,
@@ -76,6 +77,7 @@ impl Worker {
             orders,
             object: self.object,
             timing: self.timing,
+            try_limit: self.timing.call().min(self.acquire_timeout / 2),
             identity: Identity {
                 host: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
                 pid: self.supervisor_pid,

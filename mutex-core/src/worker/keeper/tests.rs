@@ -134,6 +134,7 @@ async fn replay(timing: Timing, wait: Duration, steps: Vec<Step>, orders: &[(u64
         orders: receiver,
         object: "/lock".to_owned(),
         timing,
+        try_limit: timing.call(),
         identity: Identity { host: "here".into(), pid: 1, worker_pid: 2, since: SystemTime::UNIX_EPOCH },
         report: move |report: Report| {
             let until = |at: Option<BootTime>| at.map_or(0, |at| at.since(PausedClock::BOOT).as_millis());

@@ -1,0 +1,68 @@
+//! The lock in etcd's key space, as `etcdctl lock` and Go's `concurrency.Mutex` have it (FACTS B5): the holder has the
+//! first-made key under `KEY/`, named by its lease, with which it goes.
+//!
+//! They put a key of their own first and look then who came first. A try of ours is one transaction, which puts only where
+//! there is no key under `KEY/`, so that a contender leaves nothing behind and never keeps a lock from others.
+
+use mutex_core::backend::Identity;
+use serde_json::{Map, Value, json};
+
+/// A key under the lock's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OurKey {
+    /// The number that we have chosen for the lease.
+    pub(crate) lease: i64,
+    pub(crate) key: String,
+}
+
+impl OurKey {
+    /// One that no process has had.
+    pub(crate) fn new(prefix: &str) -> std::io::Result<Self> {
+        let mut bytes = [0; 8];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+        // Positive and never 0, which stands for "choose one for me".
+        let lease = (i64::from_ne_bytes(bytes) & i64::MAX).max(1);
+        Ok(Self { lease, key: format!("{prefix}{lease:x}") })
+    }
+}
+
+/// What all keys of the lock begin with.
+pub(crate) fn prefix(name: &str) -> String {
+    format!("{name}/")
+}
+
+/// What stands in a key of ours; the others leave it empty.
+pub(crate) fn value(holder: &Identity) -> String {
+    json!({ "host": holder.host, "pid": holder.pid, "since": holder.since_rfc3339() }).to_string()
+}
+
+/// What a value says of the holder. Others may have written it.
+pub(crate) fn facts(value: &[u8]) -> Map<String, Value> {
+    let written: Map<String, Value> = serde_json::from_slice(value).unwrap_or_default();
+    let known = |(key, value): &(String, Value)| {
+        matches!((key.as_str(), value), ("host" | "since", Value::String(_)) | ("pid", Value::Number(_)))
+    };
+    written.into_iter().filter(known).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_ends_in_its_lease_as_etcdctl_writes_it() {
+        let key = OurKey::new("a/b/").unwrap();
+        assert!(key.lease > 0);
+        assert_eq!(key.key, format!("a/b/{:x}", key.lease));
+        assert_ne!(key, OurKey::new("a/b/").unwrap());
+    }
+
+    #[test]
+    fn of_a_foreign_value_only_what_we_know_is_taken() {
+        assert!(facts(b"").is_empty());
+        assert!(facts(b"\xff").is_empty());
+        assert!(facts(br#"["host"]"#).is_empty());
+        let facts = facts(br#"{"host":"a","pid":"b","since":[1],"more":"c"}"#);
+        assert_eq!(Value::Object(facts), json!({ "host": "a" }));
+    }
+}

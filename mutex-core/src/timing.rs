@@ -177,11 +177,13 @@ impl Timing {
         }
     }
 
-    /// How long a worker without a supervisor stays to release what it holds.
-    pub(crate) fn linger(&self) -> Duration {
+    /// How long a worker without a supervisor stays to release what it holds, for so long at first: by that the lease is
+    /// known that the store granted, which may be longer than the one asked for.
+    pub(crate) fn linger(&self, held_for: Duration) -> Duration {
         match self.kind {
             Kind::NoExpiry { .. } => LINGER_WITHOUT_EXPIRY,
-            Kind::Lease { .. } | Kind::Proof => self.linger_after_a_try(),
+            Kind::Lease { lease, .. } => lease.max(held_for + self.margin),
+            Kind::Proof => self.linger_after_a_try(),
         }
     }
 
@@ -301,6 +303,13 @@ mod tests {
         let granted = asked.granted(Some(Duration::from_secs(4))).unwrap();
         assert_eq!(granted.deadline(at(0), at(0)), Some(at(3800)));
         assert!(asked.granted(Some(Duration::from_millis(500))).is_err());
+    }
+
+    #[test]
+    fn a_worker_stays_to_release_for_the_lease_that_was_granted() {
+        let asked = Timing::lease(Duration::from_secs(4), Duration::ZERO).unwrap();
+        assert_eq!(asked.linger(Duration::from_millis(3700)), Duration::from_secs(4));
+        assert_eq!(asked.linger(Duration::from_millis(7800)), Duration::from_secs(8));
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Watch {
         let now = BootTime::now();
         self.change(|state| match report {
             Report::Held(until) => {
-                state.linger = timing.linger();
+                state.linger = timing.linger(until.map_or(Duration::ZERO, |until| until.since(now)));
                 state.newest = until.map(|until| timing.kill_supervisor_at(until));
                 state.unacknowledged = Some(timing.acknowledge_by(now, *until));
             }

@@ -1,17 +1,18 @@
 //! Any one member may be silent: how several are asked (FACTS B4).
 //!
 //! The member that answered last is asked first. When it has been silent for a moment, the next is asked beside it, and so
-//! on, round and round: a member that is asked anew may answer although an older request hangs in it, waiting for a leader
-//! that is gone. One that refuses is followed by the next at once. The first answer counts. Every request can be made twice
-//! without harm: a lease is granted by its number, and the second put finds the first.
+//! on, round and round, with twice the patience each round: a member that is asked anew may answer although an older request
+//! hangs in it, waiting for a leader that is gone. One that refuses is followed by the next at once. The first answer counts.
+//! Every request can be made twice without harm: the second grant of a lease and the second put find the first.
 
 use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use mutex_core::backend::{Failure, Trouble};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::member::Member;
 use crate::trouble::{self, Refusal};
@@ -20,20 +21,26 @@ use crate::trouble::{self, Refusal};
 /// of the core may take. A healthy member answers in milliseconds.
 const PATIENCE_OF_LEASE: u32 = 20;
 /// With a long lease too a contender is to be answered soon: CTDB's probe allows 5 s.
-const PATIENCE_MAX: Duration = Duration::from_millis(500);
+const PATIENCE_MAX: Duration = Duration::from_millis(400);
 
 /// The members, all of one cluster.
 pub(crate) struct Members {
     all: Vec<Member>,
-    /// Which one answered last.
-    first: Cell<usize>,
+    /// Which one is asked next: the one that answered last, or the one behind those that did not.
+    next: Cell<usize>,
+    answered: Cell<Option<usize>>,
     patience: Duration,
 }
 
 impl Members {
     /// At least one.
     pub(crate) fn new(all: Vec<Member>, lease: Duration) -> Self {
-        Self { all, first: Cell::new(0), patience: (lease / PATIENCE_OF_LEASE).min(PATIENCE_MAX) }
+        Self {
+            all,
+            next: Cell::new(0),
+            answered: Cell::new(None),
+            patience: (lease / PATIENCE_OF_LEASE).min(PATIENCE_MAX),
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> {
@@ -49,22 +56,30 @@ impl Members {
     where
         F: Future<Output = Result<T, Refusal>>,
     {
-        self.all.iter().for_each(Member::begin);
+        self.begin();
         let mut asked = FuturesUnordered::new();
+        let mut refused_for_all = false;
+        let mut patience = self.patience;
         for turn in 0.. {
-            let number = (self.first.get() + turn) % self.all.len();
+            let number = self.next.get();
             let Some(member) = self.all.get(number) else { break };
-            member.ask();
+            self.next.set((number + 1) % self.all.len());
+            member.connection.ask();
             let answer = question(member);
-            asked.push(async move { (number, member, answer.await) });
+            asked.push(async move { (number, &member.connection, answer.await) });
             let all_were_asked = turn + 1 >= self.all.len();
-            let patience = sleep(self.patience);
-            tokio::pin!(patience);
+            let silent = sleep(patience);
+            tokio::pin!(silent);
+            if (turn + 1) % self.all.len() == 0 {
+                patience *= 2;
+            }
             loop {
-                let (number, member, answer) = tokio::select! {
+                let (number, connection, answer) = tokio::select! {
                     biased;
                     Some(answer) = asked.next() => answer,
-                    () = &mut patience => break,
+                    () = &mut silent, if !refused_for_all => break,
+                    // No use in asking more; but whoever is asked already, over an older connection, may do it all the same.
+                    () = sleep(2 * self.patience), if refused_for_all => return Err(trouble::failure(operation, self.iter())),
                 };
                 match answer {
                     Ok(answer) => {
@@ -72,15 +87,15 @@ impl Members {
                         return Ok(answer);
                     }
                     Err(refusal) => {
-                        tracing::debug!("{} refuses to {operation}: {refusal}", member.url());
-                        let for_all = refusal.is_for_all();
-                        member.refused(refusal);
-                        if for_all || (all_were_asked && asked.is_empty()) {
+                        tracing::debug!("{} refuses to {operation}: {refusal}", connection.url());
+                        refused_for_all |= refusal.is_for_all();
+                        connection.refused(refusal);
+                        if asked.is_empty() && (all_were_asked || refused_for_all) {
                             return Err(trouble::failure(operation, self.iter()));
                         }
                     }
                 }
-                if !all_were_asked {
+                if !all_were_asked && !refused_for_all {
                     break;
                 }
             }
@@ -88,19 +103,53 @@ impl Members {
         Err(trouble::failure(operation, self.iter()))
     }
 
-    /// Who was silent meanwhile, or answered before, is connected to anew when it is asked again: a connection that leads
-    /// nowhere any more would delay it, and one that nobody uses must not be kept alive by pings.
+    /// Asks all at once, and gives each a moment: the refusals are in their connections.
+    pub(crate) async fn ask_all<'a, T, F>(
+        &'a self,
+        limit: Duration,
+        question: impl Fn(&'a Member) -> F,
+    ) -> Vec<Option<T>>
+    where
+        F: Future<Output = Result<T, Refusal>>,
+    {
+        self.begin();
+        let each = self.all.iter().map(|member| {
+            member.connection.ask();
+            let answer = question(member);
+            async move {
+                match timeout(limit, answer).await {
+                    Ok(Ok(answer)) => return Some(answer),
+                    Ok(Err(refusal)) => member.connection.refused(refusal),
+                    Err(_) => {}
+                }
+                None
+            }
+        });
+        join_all(each).await
+    }
+
+    /// How long a member may be silent.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    fn begin(&self) {
+        self.all.iter().for_each(|member| member.connection.begin());
+    }
+
+    /// All others are connected to anew when they are asked again: a connection that leads nowhere any more would delay it,
+    /// and one that nobody uses must not be kept alive by pings.
     fn answered(&self, number: usize) {
-        let before = self.first.replace(number);
         for (other, member) in self.all.iter().enumerate() {
             if other == number {
-                member.answered();
-            } else if other == before || member.is_waited_for() {
+                member.connection.answered();
+            } else {
                 member.disconnect();
             }
         }
-        if before != number {
-            tracing::info!("{} answers", self.all.get(number).map_or("", Member::url));
+        self.next.set(number);
+        if self.answered.replace(Some(number)) != Some(number) {
+            tracing::info!("{} answers", self.all.get(number).map_or("", |member| member.connection.url()));
         }
     }
 
@@ -119,16 +168,18 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::member::{Access, Unanswered};
-    use crate::tls::Tls;
+    use crate::connection::{Access, Connection};
+    use crate::member::Unanswered;
+    use crate::tls::{Files, Tls};
 
     const LEASE: Duration = Duration::from_secs(4);
     const PATIENCE: Duration = Duration::from_millis(200);
 
     fn three() -> Members {
-        let access = Access { tls: Tls::default(), credentials: None, prefix: "a/".to_owned(), lease: LEASE };
-        let access = Rc::new(access);
-        let member = |url: &str| Member::new(url.to_owned(), Rc::clone(&access), Unanswered::default());
+        let (tls, prefix) = (Tls::new(Files::default()), "a/".to_owned());
+        let access = Rc::new(Access { tls, credentials: None, prefix, lease: LEASE, cluster: Cell::default() });
+        let member =
+            |url: &str| Member::new(Connection::new(url.to_owned(), Rc::clone(&access)), Unanswered::default());
         Members::new(["a", "b", "c"].map(member).into_iter().collect(), LEASE)
     }
 
@@ -140,7 +191,7 @@ mod tests {
     async fn the_next_is_asked_when_one_is_silent_and_whoever_answered_is_asked_first() {
         let members = three();
         let start = Instant::now();
-        let question = async |member: &Member| match member.url() {
+        let question = async |member: &Member| match member.connection.url() {
             "a" | "b" => pending().await,
             url => Ok(url.to_owned()),
         };
@@ -154,7 +205,7 @@ mod tests {
     async fn the_next_is_asked_at_once_when_one_refuses() {
         let members = three();
         let start = Instant::now();
-        let question = async |member: &Member| if member.url() == "c" { Ok(()) } else { Err(down()) };
+        let question = async |member: &Member| if member.connection.url() == "c" { Ok(()) } else { Err(down()) };
         assert_eq!(members.ask("look", &question).await, Ok(()));
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
@@ -165,21 +216,22 @@ mod tests {
         let members = three();
         let asked = RefCell::new(Vec::new());
         let question = async |member: &Member| {
-            asked.borrow_mut().push(member.url().to_owned());
+            asked.borrow_mut().push(member.connection.url().to_owned());
             let is_new = asked.borrow().len() == 5;
             if is_new { Ok(()) } else { pending().await }
         };
         let start = Instant::now();
         assert_eq!(members.ask("look", &question).await, Ok(()));
-        assert_eq!(start.elapsed(), 4 * PATIENCE);
+        assert_eq!(start.elapsed(), 5 * PATIENCE);
         assert_eq!(*asked.borrow(), ["a", "b", "c", "a", "b"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn when_all_refuse_the_reasons_of_all_are_said() {
         let members = three();
-        let question =
-            async |member: &Member| -> Result<(), Refusal> { Err(Refusal::passing(format!("down {}", member.url()))) };
+        let question = async |member: &Member| -> Result<(), Refusal> {
+            Err(Refusal::passing(format!("down {}", member.connection.url())))
+        };
         let Err(Failure::Transient(trouble)) = members.ask("look", &question).await else {
             panic!("waiting may cure it");
         };
@@ -190,11 +242,31 @@ mod tests {
     async fn only_when_waiting_cures_none_of_them_it_is_no_use() {
         let members = three();
         let question = async |member: &Member| -> Result<(), Refusal> {
-            Err(if member.url() == "b" { down() } else { Refusal::lasting("bad", "mend it") })
+            Err(if member.connection.url() == "b" { down() } else { Refusal::lasting("bad", "mend it") })
         };
         assert!(matches!(members.ask("look", &question).await, Err(Failure::Transient(_))));
         let question = async |_: &Member| -> Result<(), Refusal> { Err(Refusal::lasting("bad", "mend it")) };
         assert!(matches!(members.ask("look", &question).await, Err(Failure::Permanent(_))));
+    }
+
+    /// As with an endpoint that needs a new connection, and certificates that are just being written.
+    #[tokio::test(start_paused = true)]
+    async fn what_one_refuses_for_all_another_may_still_do() {
+        let members = three();
+        let question = async |member: &Member| match member.connection.url() {
+            "a" => {
+                sleep(PATIENCE * 5 / 2).await;
+                Ok(())
+            }
+            _ => Err(Refusal::for_all("no file", "mend it")),
+        };
+        assert_eq!(members.ask("look", &question).await, Ok(()));
+        let start = Instant::now();
+        let question = async |member: &Member| -> Result<(), Refusal> {
+            if member.connection.url() == "a" { pending().await } else { Err(Refusal::for_all("no file", "mend it")) }
+        };
+        assert!(matches!(members.ask("look", &question).await, Err(Failure::Permanent(_))));
+        assert_eq!(start.elapsed(), 3 * PATIENCE);
     }
 
     #[tokio::test(start_paused = true)]
@@ -202,7 +274,21 @@ mod tests {
         let members = three();
         let question = async |_: &Member| -> Result<(), Refusal> { pending().await };
         let asking = members.ask("look", &question);
-        assert!(tokio::time::timeout(LEASE, asking).await.is_err());
+        assert!(timeout(LEASE, asking).await.is_err());
         assert_eq!(members.silence().cause, "a and b and c: no answer");
+    }
+
+    /// A try may have time for few of them: then the next one begins with those behind.
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_was_given_up_is_put_to_the_others_next() {
+        let members = three();
+        let question = async |member: &Member| match member.connection.url() {
+            "a" | "b" => pending().await,
+            _ => Ok(()),
+        };
+        assert!(timeout(PATIENCE / 2, members.ask("look", &question)).await.is_err());
+        assert_eq!(members.silence().cause, "a: no answer");
+        assert!(timeout(PATIENCE / 2, members.ask("look", &question)).await.is_err());
+        assert_eq!(members.ask("look", &question).await, Ok(()));
     }
 }

@@ -2,20 +2,17 @@
 //!
 //! What we do not know is refused by name, and so is what means nothing to us: who writes it expects something of it.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use ini::{Ini, ParseOption};
-use rustix::fs::{Mode, OFlags};
 
 use crate::endpoint::DEFAULT_PORT;
+use crate::file;
 use crate::settings::Layer;
-
-/// Far more than anybody writes; the file could be anything.
-const LENGTH_MAX: u64 = 64 * 1024;
 
 /// Words of python-etcd and of the script that mean nothing here, and what to do instead.
 const MEANINGLESS: [(&str, &str); 13] = [
@@ -48,14 +45,8 @@ pub(crate) fn default_path() -> Option<PathBuf> {
 /// Reads a file. Every error names it.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Layer> {
     let shown = path.display();
-    // What is no file must not keep us waiting (a FIFO does).
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
-    let file = File::from(file.with_context(|| format!("cannot open {shown}"))?);
-    let about = file.metadata().with_context(|| format!("cannot look at {shown}"))?;
-    ensure!(about.is_file(), "{shown} is no file");
-    let mut text = String::new();
-    (&file).take(LENGTH_MAX + 1).read_to_string(&mut text).with_context(|| format!("cannot read {shown}"))?;
-    ensure!(text.len() as u64 <= LENGTH_MAX, "{shown} is longer than {LENGTH_MAX} bytes: that is no configuration");
+    let (content, about) = file::read(path)?;
+    let text = String::from_utf8(content).map_err(|_| anyhow::anyhow!("{shown} is no text (UTF-8)"))?;
     let layer = parse(&text).with_context(|| format!("{shown}"))?;
     if layer.password.is_some() {
         let us = rustix::process::geteuid().as_raw();

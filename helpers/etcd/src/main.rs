@@ -5,11 +5,13 @@
 //! | `backend` | the storage verbs |
 //! | `lock_key` | the lock in etcd's key space, as `etcdctl lock` has it |
 //! | `ask` | any one member may be silent: how several are asked |
-//! | `member` | one member: its connection, and what it is asked |
+//! | `member` | one member, and what it is asked |
+//! | `connection` | the connection to it |
 //! | `trouble` | errors in words, and whether waiting can cure them |
 //! | `tls` | certificates |
 //! | `settings` | how to reach etcd: command line over environment over file |
 //! | `config_file` | the file |
+//! | `file` | reading what somebody else has named |
 //! | `endpoint` | a member's URL |
 
 #![cfg_attr(not(test), no_main)]
@@ -17,7 +19,9 @@
 mod ask;
 mod backend;
 mod config_file;
+mod connection;
 mod endpoint;
+mod file;
 mod lock_key;
 mod member;
 mod settings;

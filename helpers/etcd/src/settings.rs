@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use clap::builder::NonEmptyStringValueParser;
 use mutex_core::seconds;
 
-use crate::tls::Tls;
+use crate::tls::Files;
 use crate::{config_file, endpoint};
 
 /// Where etcdctl looks too.
@@ -58,7 +58,7 @@ pub(crate) struct Layer {
 pub(crate) struct Settings {
     /// The members' URLs, at least one.
     pub(crate) urls: Vec<String>,
-    pub(crate) tls: Tls,
+    pub(crate) tls: Files,
     pub(crate) credentials: Option<Credentials>,
     /// The file's.
     pub(crate) lease: Option<Duration>,
@@ -81,7 +81,7 @@ impl Settings {
     /// The first layer that says a thing is right.
     fn merge(layers: &[Layer]) -> anyhow::Result<Self> {
         let first = |part: fn(&Layer) -> &Option<String>| layers.iter().find_map(|layer| part(layer).clone());
-        let tls = Tls {
+        let tls = Files {
             cacert: first(|layer| &layer.cacert).map(PathBuf::from),
             cert: first(|layer| &layer.cert).map(PathBuf::from),
             key: first(|layer| &layer.key).map(PathBuf::from),
@@ -91,7 +91,7 @@ impl Settings {
         let endpoints = first(|layer| &layer.endpoints).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
         let urls = endpoint::urls(&endpoints, tls.is_set())?;
         let lease = first(|layer| &layer.lease_seconds)
-            .map(|text| seconds(&text).map_err(anyhow::Error::msg).with_context(|| format!("lock_ttl = {text}")));
+            .map(|text| seconds(&text).map_err(anyhow::Error::msg).context("lock_ttl in the file"));
         Ok(Self { urls, tls, credentials: Credentials::merge(layers)?, lease: lease.transpose()? })
     }
 }
@@ -104,6 +104,8 @@ impl Credentials {
             ensure!(!password, "a password without a user: name it (--user, ETCDCTL_USER, username in the file)");
             return Ok(None);
         };
+        // Said without the text.
+        ensure!(!user.contains(':'), "a user is a name alone: put the password into ETCDCTL_PASSWORD or the file");
         let of_user = |layer: &&Layer| layer.user.as_ref().is_none_or(|other| *other == user);
         let password = layers.iter().filter(of_user).find_map(|layer| layer.password.clone());
         let password = password.with_context(|| {
@@ -116,12 +118,6 @@ impl Credentials {
 impl Layer {
     fn from_flags(flags: Flags) -> anyhow::Result<Self> {
         let Flags { endpoints, cacert, cert, key_file: key, server_name, user } = flags;
-        // etcdctl takes it; here everybody can read it (`ps`, `ctdb getreclock`).
-        let public = user.as_ref().is_some_and(|user| user.contains(':'));
-        ensure!(
-            !public,
-            "--user takes a name alone: arguments are public; put the password into ETCDCTL_PASSWORD or the file"
-        );
         Ok(Self { endpoints, cacert, cert, key, server_name, user, ..Self::default() })
     }
 

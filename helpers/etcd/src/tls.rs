@@ -4,18 +4,28 @@
 //! the same for every member, and is said here: the client's own words for it do not name the file, and an authority's file
 //! without a certificate it takes in silence.
 
-use std::fmt;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use etcd_client::{Certificate, Identity, TlsOptions};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use tokio::task::spawn_blocking;
+
+use crate::connection::CONNECTION_LIMIT;
+use crate::file;
 use crate::trouble::Refusal;
 
 /// For members with https:// alone.
-#[derive(Default)]
 pub(crate) struct Tls {
+    files: Files,
+    last: RefCell<Option<TlsOptions>>,
+}
+
+/// Where the certificates are.
+#[derive(Clone, Default)]
+pub(crate) struct Files {
     /// `None`: this machine's authorities.
     pub(crate) cacert: Option<PathBuf>,
     pub(crate) cert: Option<PathBuf>,
@@ -25,20 +35,68 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
+    pub(crate) fn new(files: Files) -> Self {
+        Self { files, last: RefCell::new(None) }
+    }
+
+    /// What the client takes. While the files cannot be read, what was read last: who holds the lock may need a new
+    /// connection just when certificates are written anew.
+    pub(crate) async fn options(&self) -> Result<TlsOptions, Refusal> {
+        let files = self.files.clone();
+        // A file system may hang, and then the other members are to be asked.
+        let found = spawn_blocking(move || files.options()).await.unwrap_or_else(|error| Err(bad(error.to_string())));
+        let last = self.last.borrow().clone();
+        match (found, last) {
+            (Err(refusal), Some(last)) => {
+                tracing::info!("going on with the certificates read before: {refusal}");
+                Ok(last)
+            }
+            (found, _) => {
+                let found = found?;
+                self.last.replace(Some(found.clone()));
+                Ok(found)
+            }
+        }
+    }
+
+    /// Whose signature a member's certificate needs, in words.
+    pub(crate) fn authority(&self) -> String {
+        match &self.files.cacert {
+            Some(path) => format!("the authority in {}", path.display()),
+            None => "any authority of this machine (no --cacert)".to_owned(),
+        }
+    }
+
+    /// Our certificate, in words.
+    pub(crate) fn ours(&self) -> String {
+        match &self.files.cert {
+            Some(path) => format!("our certificate in {}", path.display()),
+            None => "our having none (no --cert)".to_owned(),
+        }
+    }
+}
+
+impl Files {
     /// Whether anything is set.
     pub(crate) fn is_set(&self) -> bool {
         self.cacert.is_some() || self.cert.is_some() || self.server_name.is_some()
     }
 
-    /// What the client takes.
-    pub(crate) fn options(&self) -> Result<TlsOptions, Refusal> {
-        let mut options = match &self.cacert {
-            Some(path) => TlsOptions::new().ca_certificate(Certificate::from_pem(certificates(path)?)),
-            None => TlsOptions::new().with_native_roots(),
+    fn options(&self) -> Result<TlsOptions, Refusal> {
+        let mut options = TlsOptions::new().timeout(CONNECTION_LIMIT);
+        options = match &self.cacert {
+            Some(path) => options.ca_certificate(Certificate::from_pem(certificates(path)?)),
+            None => options.with_native_roots(),
         };
         if let Some(cert) = &self.cert {
             let key = self.key.as_ref().unwrap_or(cert);
             let found = read(key)?;
+            if found.windows(9).any(|part| part == b"ENCRYPTED") {
+                return Err(bad(format!(
+                    "the key in {} is encrypted, and nobody here knows its password",
+                    key.display()
+                )));
+            }
             PrivateKeyDer::from_pem_slice(&found)
                 .map_err(|error| bad(format!("no key in {}: {error}", key.display())))?;
             options = options.identity(Identity::from_pem(certificates(cert)?, found));
@@ -47,22 +105,6 @@ impl Tls {
             Some(name) => options.domain_name(name),
             None => options,
         })
-    }
-
-    /// Whose signature a member's certificate needs, in words.
-    pub(crate) fn authority(&self) -> impl fmt::Display {
-        match &self.cacert {
-            Some(path) => format!("the authority in {}", path.display()),
-            None => "any authority of this machine (no --cacert)".to_owned(),
-        }
-    }
-
-    /// Our certificate, in words.
-    pub(crate) fn ours(&self) -> String {
-        match &self.cert {
-            Some(path) => format!("our certificate in {}", path.display()),
-            None => "our having none (no --cert)".to_owned(),
-        }
     }
 }
 
@@ -77,7 +119,7 @@ fn certificates(path: &Path) -> Result<Vec<u8>, Refusal> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
-    std::fs::read(path).map_err(|error| bad(format!("cannot read {}: {error}", path.display())))
+    file::read(path).map(|(content, _)| content).map_err(|error| bad(format!("{error:#}")))
 }
 
 fn bad(cause: String) -> Refusal {

@@ -23,9 +23,10 @@ pub(crate) struct Refusal {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
+    /// Anything else.
     Etcd,
-    /// Name service, TCP, HTTP.
-    Connection,
+    Foreign,
+    HungUp,
     /// The member's TLS refuses us.
     Alert,
 }
@@ -43,6 +44,19 @@ pub(crate) struct About<'a> {
 
 /// gRPC's code of a service that the server does not have.
 const UNIMPLEMENTED: i32 = 12;
+
+/// TLS alerts about our certificate, in rustls' words.
+const ABOUT_CERTIFICATES: [&str; 9] = [
+    "BadCertificate",
+    "CertificateRequired",
+    "CertificateExpired",
+    "CertificateUnknown",
+    "CertificateRevoked",
+    "UnsupportedCertificate",
+    "UnknownCA",
+    "AccessDenied",
+    "DecryptError",
+];
 
 const SEE_MEMBERS: &str = "see the members (`etcdctl endpoint status --cluster`) and the network to them";
 const SEE_USER: &str = "see --user, ETCDCTL_PASSWORD and the file of --config";
@@ -66,6 +80,22 @@ impl Refusal {
         Self { for_all: true, ..Self::lasting(cause, remedy) }
     }
 
+    /// Of a member of another cluster than ours.
+    pub(crate) fn foreign(found: u64, ours: u64) -> Self {
+        let cause = format!("it is of another etcd cluster ({found:x}) than the one that answered first ({ours:x})");
+        let remedy = "name the members of one cluster; one that was set up anew has to join it (`etcdctl member add`)";
+        Self { origin: Origin::Foreign, ..Self::lasting(cause, remedy) }
+    }
+
+    /// This member's refusal alone as a failure.
+    pub(crate) fn of(&self, operation: &str, url: &str) -> Failure {
+        Failure::permanent(operation, format!("{url}: {}", self.cause), &self.remedy)
+    }
+
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.origin == Origin::Foreign
+    }
+
     pub(crate) fn is_for_all(&self) -> bool {
         self.for_all
     }
@@ -74,8 +104,9 @@ impl Refusal {
         self.origin == Origin::Alert
     }
 
-    pub(crate) fn is_of_connection(&self) -> bool {
-        self.origin == Origin::Connection
+    /// It ended a connection that it had accepted, without a word.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        self.origin == Origin::HungUp
     }
 
     /// From what the client says. By etcd's words, which its own clients compare too (api/v3rpc/rpctypes/error.go): most of
@@ -124,20 +155,11 @@ impl Refusal {
     fn of_connection(error: &(dyn Error + 'static), about: &About<'_>) -> Self {
         let words = innermost(error);
         let is = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
-        if is(&["UnknownIssuer"]) {
-            let cause = format!("its certificate is refused: not signed by {}", about.tls.authority());
-            return Self::lasting(cause, SEE_TLS);
-        }
-        if is(&["certificate expired", "Expired"]) {
-            let cause = format!("its certificate is refused, as expired, or the clock here is wrong: {words}");
-            return Self::lasting(cause, "renew it (`openssl x509 -noout -dates`)");
+        if is(&["fatal alert"]) {
+            return Self::of_alert(&words, about);
         }
         if is(&["invalid peer certificate"]) {
-            return Self::lasting(format!("its certificate is refused: {words}"), SEE_TLS);
-        }
-        if is(&["fatal alert"]) {
-            let cause = format!("it refuses {} ({words})", about.tls.ours());
-            return Self { origin: Origin::Alert, ..Self::lasting(cause, SEE_TLS) };
+            return Self::of_certificate(&words, about);
         }
         if is(&["corrupt message"]) {
             return Self::lasting(format!("it does not speak TLS ({words})"), SEE_URL);
@@ -145,16 +167,43 @@ impl Refusal {
         if is(&["frame with invalid size"]) {
             return Self::lasting(format!("what listens there does not speak etcd's gRPC ({words})"), SEE_URL);
         }
-        let passing = Self { origin: Origin::Connection, ..Self::passing(&words) };
+        let has_hung_up = is(&["broken pipe", "closed", "reset", "handshake eof"]);
+        let origin = if has_hung_up { Origin::HungUp } else { Origin::Etcd };
+        let passing = Self { origin, ..Self::passing(&words) };
         let scheme = match about.is_https {
-            false if is(&["broken pipe", "closed", "reset"]) => "is it etcd, and not https://?",
-            true if is(&["handshake eof"]) => "is it etcd, and not http://?",
+            false if has_hung_up => "is it etcd, and not https://?",
+            true if is(&["handshake eof", "reset"]) => "is it etcd, and not http://?",
             _ => return passing,
         };
         if about.has_answered {
             return passing;
         }
         Self { cause: format!("{words} ({scheme})"), remedy: SEE_URL.to_owned(), ..passing }
+    }
+    /// From the words with which a member ends the TLS handshake.
+    fn of_alert(words: &str, about: &About<'_>) -> Self {
+        if ABOUT_CERTIFICATES.iter().any(|alert| words.contains(alert)) {
+            let cause = format!("it refuses {} ({words})", about.tls.ours());
+            return Self { origin: Origin::Alert, ..Self::lasting(cause, SEE_TLS) };
+        }
+        let cause = format!("it has no TLS in common with us ({words})");
+        Self::lasting(cause, "see its key, which must not be one on P-521, and its --cipher-suites")
+    }
+
+    /// From our verdict on a member's certificate.
+    fn of_certificate(words: &str, about: &About<'_>) -> Self {
+        let (why, remedy) = if words.contains("UnknownIssuer") {
+            (format!("not signed by {}", about.tls.authority()), SEE_TLS)
+        } else if words.contains("xpired") {
+            (format!("expired, or the clock here is wrong ({words})"), "renew it (`openssl x509 -noout -dates`)")
+        } else if words.contains("CaUsedAsEndEntity") {
+            ("it is an authority's (CA:TRUE)".to_owned(), "give the member one of its own, signed by that")
+        } else if words.contains("UnsupportedCertVersion") {
+            ("it has no subjectAltName (X.509 v1)".to_owned(), "make one that has")
+        } else {
+            (words.to_owned(), SEE_TLS)
+        };
+        Self::lasting(format!("its certificate is refused: {why}"), remedy)
     }
 }
 
@@ -171,11 +220,20 @@ impl fmt::Display for Refusal {
 
 /// What all members come to. Waiting cures it if it cures one of them.
 pub(crate) fn failure<'a>(operation: &str, members: impl Iterator<Item = &'a Member>) -> Failure {
-    let said: Vec<_> = members.map(|member| (member.url(), member.said())).collect();
+    let asked = members.map(|member| &member.connection).filter(|connection| connection.is_asked());
+    let said: Vec<_> = asked.map(|connection| (connection.url(), connection.said())).collect();
     if let Some(refusal) = said.iter().filter_map(|(_, said)| said.as_ref()).find(|refusal| refusal.for_all) {
         let new = if refusal.lasts { Failure::permanent } else { Failure::transient };
         return new(operation, &refusal.cause, &refusal.remedy);
     }
+    // Whether the words of a member that refuses our certificate arrive before it hangs up is luck (TLS 1.3): where one has
+    // said so, it is what the others meant.
+    let alert = said.iter().find_map(|(_, said)| said.clone().filter(Refusal::is_alert));
+    let meant = |refusal: Refusal| match &alert {
+        Some(alert) if refusal.has_hung_up() => alert.clone(),
+        _ => refusal,
+    };
+    let said: Vec<_> = said.into_iter().map(|(url, said)| (url, said.map(meant))).collect();
     // Each cause once, with all who say it.
     let mut causes: Vec<(&str, Vec<&str>)> = Vec::new();
     for (url, said) in &said {
@@ -186,8 +244,10 @@ pub(crate) fn failure<'a>(operation: &str, members: impl Iterator<Item = &'a Mem
         }
     }
     let causes: Vec<_> = causes.into_iter().map(|(cause, urls)| format!("{}: {cause}", urls.join(" and "))).collect();
-    let lasts = said.iter().all(|(_, said)| said.as_ref().is_some_and(|refusal| refusal.lasts));
-    let first = said.iter().filter_map(|(_, said)| said.as_ref()).max_by_key(|refusal| refusal.lasts);
+    let lasts = !said.is_empty() && said.iter().all(|(_, said)| said.as_ref().is_some_and(|refusal| refusal.lasts));
+    // What cannot be cured by waiting first, then what the admin may have mistyped.
+    let rank = |refusal: &&Refusal| (refusal.lasts, refusal.remedy == SEE_URL);
+    let first = said.iter().filter_map(|(_, said)| said.as_ref()).max_by_key(rank);
     let remedy = first.map_or(SEE_MEMBERS, |refusal| &refusal.remedy);
     let new = if lasts { Failure::permanent } else { Failure::transient };
     new(operation, causes.join(", "), remedy)

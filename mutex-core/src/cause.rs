@@ -19,8 +19,8 @@ pub(crate) enum Cause {
     Failed(String),
     /// The store says that the lock is not ours any more.
     Lost(String),
-    /// The deadline passed without a renewal.
-    Expired,
+    /// The deadline passed without a renewal; with the last trouble, where there was one.
+    Expired(Option<String>),
     /// The worker ended, and did not say why; the supervisor says how, once it knows.
     WorkerGone,
     /// The answer to `--status` or `--health`.
@@ -34,7 +34,7 @@ impl Cause {
             Self::Signal | Self::ParentGone | Self::ReaderGone | Self::Answered(_) => None,
             Self::Contended => Some(Status::Contended),
             // Taken and gone again before CTDB was told: for CTDB it took too long.
-            Self::TimedOut(_) | Self::Lost(_) | Self::Expired => Some(Status::TimedOut),
+            Self::TimedOut(_) | Self::Lost(_) | Self::Expired(_) => Some(Status::TimedOut),
             Self::Failed(_) | Self::WorkerGone => Some(Status::Error),
         }
     }
@@ -45,7 +45,7 @@ impl Cause {
             Self::Signal | Self::ParentGone | Self::ReaderGone | Self::Answered(_) => exit_code::RELEASED,
             Self::Contended => exit_code::CONTENDED,
             _ if held => exit_code::LOST,
-            Self::TimedOut(_) | Self::Lost(_) | Self::Expired => exit_code::TIMED_OUT,
+            Self::TimedOut(_) | Self::Lost(_) | Self::Expired(_) => exit_code::TIMED_OUT,
             Self::Failed(_) | Self::WorkerGone => exit_code::ERROR,
         }
     }
@@ -63,11 +63,12 @@ impl Cause {
             Self::Failed(trouble) => trouble.clone(),
             Self::Lost(why) if held => format!("lost the lock on {object}: {why}; {next}"),
             Self::Lost(why) => format!("timed out: cannot lock {object}: {why}; CTDB tries again"),
-            Self::Expired if held => format!(
+            Self::Expired(Some(trouble)) if held => format!("lost the lock on {object}: {trouble}; {next}"),
+            Self::Expired(None) if held => format!(
                 "lost the lock on {object}: its store has not answered in time; {next}, \
                  see whether the store works (--health)"
             ),
-            Self::Expired => format!("timed out: cannot lock {object}: the reader was too slow; CTDB tries again"),
+            Self::Expired(_) => format!("timed out: cannot lock {object}: the reader was too slow; CTDB tries again"),
         };
         Some(line)
     }

@@ -58,7 +58,7 @@ enum Phase {
     /// The worker has the lock until then, and CTDB does not know yet.
     Taken { until: Option<BootTime> },
     /// CTDB was told.
-    Held { until: Option<BootTime> },
+    Held { until: Option<BootTime>, trouble: Option<String> },
 }
 
 impl Phase {
@@ -66,7 +66,7 @@ impl Phase {
     fn alarm(&self) -> Option<BootTime> {
         match self {
             Self::Trying { give_up, .. } => Some(*give_up),
-            Self::Taken { until } | Self::Held { until } => *until,
+            Self::Taken { until } | Self::Held { until, .. } => *until,
         }
     }
 }
@@ -130,7 +130,8 @@ impl Supervisor {
         if phase.alarm().is_some_and(|alarm| BootTime::now() >= alarm) {
             return Ok(Some(match phase {
                 Phase::Trying { trouble, .. } => Cause::TimedOut(trouble.take()),
-                Phase::Taken { .. } | Phase::Held { .. } => Cause::Expired,
+                Phase::Held { trouble, .. } => Cause::Expired(trouble.take()),
+                Phase::Taken { .. } => Cause::Expired(None),
             }));
         }
         Ok(if pipe.contains(PollFlags::POLLOUT) { self.tell_ctdb(phase) } else { None })
@@ -147,14 +148,17 @@ impl Supervisor {
             tracing::debug!(?report, "worker");
             match (report, &mut *phase) {
                 (Report::Held(until), _) => *phase = Phase::Taken { until },
-                (Report::Renewed(renewed), Phase::Taken { until } | Phase::Held { until }) => *until = renewed,
+                (Report::Renewed(renewed), Phase::Taken { until }) => *until = renewed,
+                (Report::Renewed(until), Phase::Held { .. }) => *phase = Phase::Held { until, trouble: None },
                 (Report::Waiting, Phase::Trying { give_up, .. }) => *give_up = BootTime::now() + self.acquire_timeout,
-                (Report::Retrying(text), Phase::Trying { trouble, .. }) => *trouble = Some(text),
+                (Report::Retrying(text), Phase::Trying { trouble, .. } | Phase::Held { trouble, .. }) => {
+                    *trouble = Some(text);
+                }
                 (Report::Contended, _) => return Some(Cause::Contended),
                 (Report::Lost(why), _) => return Some(Cause::Lost(why)),
                 (Report::Failed(text), _) => return Some(Cause::Failed(text)),
                 (Report::Answer(text), _) => return Some(Cause::Answered(text)),
-                // A renewal that failed has a deadline of its own, and nothing else can arrive in these phases.
+                // Nothing else can arrive in these phases, or matters there.
                 (Report::Renewed(_) | Report::Waiting | Report::Retrying(_) | Report::Releasing, _) => {}
             }
         }
@@ -168,7 +172,7 @@ impl Supervisor {
             Written::Done => {}
         }
         self.worker.socket.send_order(Order::ByteWritten);
-        *phase = Phase::Held { until };
+        *phase = Phase::Held { until, trouble: None };
         sys::give_back_libraries(self.store_libraries);
         self.tell_person("holding the lock; Ctrl-C releases it");
         None

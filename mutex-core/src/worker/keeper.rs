@@ -215,12 +215,14 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
             Call::Answered(Err(failure)) => failure.trouble().line(&self.object),
             Call::Unanswered => {
                 tracing::info!("renewal: no answer from {}, trying again", self.object);
+                (self.report)(Report::Retrying(self.backend.silence().line(&self.object)));
                 return Some(self.clock.now());
             }
             // `rest` sees the same order next.
             Call::Stopped => return Some(sent),
         };
         tracing::info!("renewal failed, trying again: {text}");
+        (self.report)(Report::Retrying(text));
         Some(self.clock.now() + self.timing.retry())
     }
 

@@ -103,6 +103,32 @@ impl Members {
         Err(trouble::failure(operation, self.iter()))
     }
 
+    /// The cluster that half of the members or more show. One that was set up anew, with an empty cluster of its own, would
+    /// give the lock to us beside the holder in the real one.
+    pub(crate) async fn agree_on_a_cluster(&self, operation: &str) -> Result<(), Failure> {
+        self.begin();
+        let each = self.all.iter().map(|member| {
+            member.connection.ask();
+            async { (&member.connection, member.cluster().await) }
+        });
+        let mut asked: FuturesUnordered<_> = each.collect();
+        let mut shown = Vec::new();
+        while let Some((connection, answer)) = asked.next().await {
+            match answer {
+                Ok(cluster) => {
+                    connection.refused(Refusal::passing(format!("it is of the etcd cluster {cluster:x}")));
+                    shown.push(cluster);
+                    if shown.iter().filter(|other| **other == cluster).count() >= self.all.len().div_ceil(2) {
+                        connection.access.cluster.set(Some(cluster));
+                        return Ok(());
+                    }
+                }
+                Err(refusal) => connection.refused(refusal),
+            }
+        }
+        Err(trouble::failure(operation, self.iter()))
+    }
+
     /// Asks all at once, and gives each a moment: the refusals are in their connections.
     pub(crate) async fn ask_all<'a, T, F>(
         &'a self,

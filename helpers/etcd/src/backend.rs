@@ -8,15 +8,15 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use etcd_client::KeyValue;
+use etcd_client::{KeyValue, ResponseHeader};
 use mutex_core::backend::{Acquired, Backend, Failure, HolderReport, HolderState, Identity, Renewed, Trouble};
 use serde_json::Map;
 use tokio::time::timeout;
 
 use crate::ask::Members;
 use crate::connection::{Access, Connection};
-use crate::lock_key::{self, OurKey};
-use crate::member::{Member, Put, Renewal, Unanswered};
+use crate::lock_key::{self, Held, Lease, OurKey};
+use crate::member::{Kept, Member, Put, Renewal, Unanswered};
 use crate::settings::Settings;
 use crate::tls::Tls;
 use crate::trouble::{self, Refusal};
@@ -24,28 +24,26 @@ use crate::trouble::{self, Refusal};
 /// How long `--health` waits for a member. Less than the core allows with the shortest lease.
 const HEALTH_LIMIT: Duration = Duration::from_millis(400);
 
+/// How many members' patience a renewal may take. The core gives it at least five.
+const MOST_OF_A_CALL: u32 = 4;
+
 /// The cluster lock on a lease.
 pub(crate) struct EtcdLock {
     name: String,
     prefix: String,
     members: Members,
     unanswered: Unanswered,
-    /// What may be in etcd: from before its lease is asked for, until that is revoked.
-    latest: Option<Try>,
-    /// The revision that made our key, since we have the lock.
-    made_at: Option<i64>,
-}
-
-struct Try {
-    ours: OurKey,
+    /// What may be in etcd: from before a lease is asked for, until it is revoked.
+    leases: Vec<i64>,
     release: Release,
+    held: Option<Held>,
 }
 
-/// How far the release of a try has come.
+/// How far the release has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Release {
     Due,
-    /// Its lease is revoked, and a request that had no answer by then may have made it anew.
+    /// The leases are revoked, and a request that had no answer by then may have made one anew.
     Revoked,
     /// And its requests that had no answer were waited for.
     WaitedFor,
@@ -63,7 +61,15 @@ impl EtcdLock {
         let unanswered = Unanswered::default();
         let member = |url| Member::new(Connection::new(url, Rc::clone(&access)), Rc::clone(&unanswered));
         let members = Members::new(urls.into_iter().map(member).collect(), lease);
-        Self { name: name.to_owned(), prefix, members, unanswered, latest: None, made_at: None }
+        Self {
+            name: name.to_owned(),
+            prefix,
+            members,
+            unanswered,
+            leases: Vec::new(),
+            release: Release::Due,
+            held: None,
+        }
     }
 
     /// Another has the lock. But when its lease is about to run out, it is dead or will have let go before: to wait for that
@@ -81,18 +87,35 @@ impl EtcdLock {
         }
     }
 
-    /// Before the lock is taken: a member that was set up anew, with an empty cluster of its own, would give it to us beside
-    /// the holder in the real one. Whoever is silent for a moment is left out.
-    async fn agree_on_a_cluster(&self) -> Result<(), Failure> {
-        self.members.ask_all(self.members.patience(), Member::show_cluster).await;
-        self.refuse_foreigners("lock")
+    async fn revoke(&self) -> Result<(), Failure> {
+        for lease in &self.leases {
+            self.members.ask("release", |member| member.revoke(*lease)).await?;
+        }
+        Ok(())
     }
 
-    fn refuse_foreigners(&self, operation: &str) -> Result<(), Failure> {
-        match self.members.iter().find_map(|member| member.connection.foreigner()) {
-            Some((url, refusal)) => Err(refusal.of(operation, url)),
-            None => Ok(()),
+    /// Moves the key to a lease that was made in this term of etcd's leader, where its own is older. An etcd before 3.4.31
+    /// and 3.5.13 whose leader was frozen for longer than the lease revokes it when it goes on, though its successor has kept
+    /// it (etcd issue 15247): it knows of no lease that is newer than itself. How long the new one lasts.
+    async fn follow_the_leader(&mut self, term: u64) -> Result<Duration, Failure> {
+        let Some(held) = self.held.as_mut().filter(|held| held.lease.term != term) else { return Ok(Duration::MAX) };
+        let mut length = Duration::MAX;
+        let next = match held.next {
+            Some(next) => next,
+            None => {
+                let number = lock_key::new_lease().map_err(no_number)?;
+                self.leases.push(number);
+                let granted = self.members.ask("get a new lease for", |member| member.grant(number)).await?;
+                length = granted.length;
+                *held.next.insert(Lease { number, term: granted.term })
+            }
+        };
+        let ours = &*held;
+        if self.members.ask("move", |member| member.move_to(ours, next)).await? {
+            (held.lease, held.next) = (next, None);
+            tracing::info!("moved to the lease {:x}, made in the term {} of the leader", next.number, next.term);
         }
+        Ok(length)
     }
 }
 
@@ -102,18 +125,18 @@ impl Backend for EtcdLock {
         if let Some(key) = self.members.ask("look at", Member::holder).await?.kvs().first() {
             return self.contended(key).await;
         }
-        self.agree_on_a_cluster().await?;
-        let ours = OurKey::new(&self.prefix);
-        let ours =
-            ours.map_err(|error| Failure::permanent("draw a number for", error, "see the system's getrandom"))?;
-        let Try { ours, .. } = &*self.latest.insert(Try { ours, release: Release::Due });
+        self.members.agree_on_a_cluster("lock").await?;
+        let ours = OurKey::new(&self.prefix).map_err(no_number)?;
+        (self.leases, self.release) = (vec![ours.lease], Release::Due);
         let granted = self.members.ask("get a lease for", |member| member.grant(ours.lease)).await?;
         let value = lock_key::value(holder);
-        match self.members.ask("lock", |member| member.put(ours, value.clone())).await? {
-            Put::Ours(revision) => {
-                self.made_at = Some(revision);
-                tracing::info!("lease {:x} of {granted:?}, key made at revision {revision}", ours.lease);
-                Ok(Acquired::Held(Some(granted)))
+        match self.members.ask("lock", |member| member.put(&ours, value.clone())).await? {
+            Put::Ours(made_at) => {
+                let OurKey { key, lease: number } = ours;
+                tracing::info!("{key} of {:?}, made at revision {made_at}", granted.length);
+                let lease = Lease { number, term: granted.term };
+                self.held = Some(Held { key, value, made_at, lease, next: None });
+                Ok(Acquired::Held(Some(granted.length)))
             }
             Put::Refused => {
                 self.release().await?;
@@ -128,36 +151,54 @@ impl Backend for EtcdLock {
     }
 
     async fn renew(&mut self) -> Result<Renewed, Failure> {
-        let (Some(Try { ours, .. }), Some(made_at)) = (&self.latest, self.made_at) else {
-            return Ok(Renewed::Lost("it was not ours".into()));
-        };
-        match self.members.ask("renew", |member| member.renew(ours, made_at)).await? {
-            Renewal::Kept(lease) => Ok(Renewed::Kept(Some(lease))),
-            Renewal::Lost(why) => Ok(Renewed::Lost(why)),
+        let begun = Instant::now();
+        let Some(held) = &self.held else { return Ok(Renewed::Lost("it was not ours".into())) };
+        let Kept { left, term, lease, next_is_gone } =
+            match self.members.ask("renew", |member| member.renew(held)).await? {
+                Renewal::Kept(kept) => kept,
+                Renewal::Lost(why) => return Ok(Renewed::Lost(why)),
+            };
+        if let Some(held) = &mut self.held {
+            match held.next {
+                Some(next) if next.number == lease => (held.lease, held.next) = (next, None),
+                _ if next_is_gone => held.next = None,
+                _ => {}
+            }
         }
+        // What is answered already must not be spoilt by what is not: well before the core gives this call up.
+        let time = (MOST_OF_A_CALL * self.members.patience()).saturating_sub(begun.elapsed());
+        match timeout(time, self.follow_the_leader(term)).await {
+            Ok(Ok(length)) => return Ok(Renewed::Kept(Some(left.min(length)))),
+            Ok(Err(failure)) => tracing::info!("{}", failure.trouble().line(&self.name)),
+            Err(_) => tracing::info!("cannot move {}: no answer so far", self.name),
+        }
+        Ok(Renewed::Kept(Some(left)))
     }
 
     async fn release(&mut self) -> Result<(), Failure> {
-        let Some(Try { ours: OurKey { lease, .. }, release }) = &mut self.latest else { return Ok(()) };
-        let (lease, unanswered) = (*lease, &self.unanswered);
-        if *release == Release::Due {
-            while unanswered.borrow_mut().try_join_next().is_some() {}
-            // Looked at before: what is answered during the revoke may have been done after it.
-            let may_follow = !unanswered.borrow().is_empty();
-            self.members.ask("release", |member| member.revoke(lease)).await?;
-            *release = if may_follow { Release::Revoked } else { Release::Done };
+        if self.leases.is_empty() {
+            return Ok(());
         }
-        if *release == Release::Revoked {
-            // Once, for as long as one call may take: what etcd does later still leaves a lease without a key, which ends by
-            // itself, since a key is not put without its lease. Kept where they survive this future, which may be dropped.
-            *release = Release::WaitedFor;
+        if self.release == Release::Due {
+            while self.unanswered.borrow_mut().try_join_next().is_some() {}
+            // Looked at before: what is answered during the revoke may have been done after it.
+            let may_follow = !self.unanswered.borrow().is_empty();
+            self.revoke().await?;
+            self.release = if may_follow { Release::Revoked } else { Release::Done };
+        }
+        if self.release == Release::Revoked {
+            // Once, for as long as one call may take: what etcd does later still is gone after one lease. The requests are kept
+            // where they survive this future, which may be dropped.
+            self.release = Release::WaitedFor;
+            let unanswered = &self.unanswered;
             while poll_fn(|context| unanswered.borrow_mut().poll_join_next(context)).await.is_some() {}
         }
-        if *release == Release::WaitedFor {
-            self.members.ask("release", |member| member.revoke(lease)).await?;
-            unanswered.borrow_mut().abort_all();
+        if self.release == Release::WaitedFor {
+            self.revoke().await?;
+            self.unanswered.borrow_mut().abort_all();
         }
-        (self.latest, self.made_at) = (None, None);
+        self.leases.clear();
+        self.held = None;
         Ok(())
     }
 
@@ -188,21 +229,27 @@ impl Backend for EtcdLock {
 
     async fn health(&mut self) -> Result<String, Failure> {
         let looks = self.members.ask_all(HEALTH_LIMIT, look).await;
-        self.refuse_foreigners("ask the members for")?;
-        let healthy = looks.iter().flatten().count();
-        if healthy == 0 {
+        let healthy: Vec<_> = looks.iter().flatten().collect();
+        if healthy.windows(2).any(|pair| matches!(pair, [one, other] if one.cluster != other.cluster)) {
+            let each = self.members.iter().zip(&looks).filter_map(|(member, look)| {
+                Some(format!("{} is of {:x}", member.connection.url(), look.as_ref()?.cluster))
+            });
+            let cause = format!("they are of different etcd clusters: {}", each.collect::<Vec<_>>().join(", "));
+            return Err(Failure::permanent("ask the members for", cause, trouble::ONE_CLUSTER));
+        }
+        if healthy.is_empty() {
             return Err(trouble::failure("ask the members for", self.members.iter()));
         }
         let each = self.members.iter().zip(&looks).map(|(Member { connection, .. }, look)| {
             let url = connection.url();
             match (look, connection.said()) {
-                (Some(look), _) => format!("{url} {look}"),
+                (Some(look), _) => format!("{url} {}", look.words),
                 (None, Some(refusal)) => format!("{url} {refusal}"),
                 (None, None) => format!("{url} no answer in {HEALTH_LIMIT:?}"),
             }
         });
         let each: Vec<_> = each.collect();
-        Ok(format!("a quorum, and {healthy} of {} members named: {}", looks.len(), each.join(", ")))
+        Ok(format!("a quorum, and {} of {} members named: {}", healthy.len(), looks.len(), each.join(", ")))
     }
 
     fn silence(&self) -> Trouble {
@@ -210,13 +257,24 @@ impl Backend for EtcdLock {
     }
 }
 
-/// One member's health: how soon it answers for a quorum, and what it says of itself.
-async fn look(member: &Member) -> Result<String, Refusal> {
+/// One member's health.
+struct Look {
+    cluster: u64,
+    words: String,
+}
+
+/// How soon a member answers for a quorum, and what it says of itself.
+async fn look(member: &Member) -> Result<Look, Refusal> {
     let start = Instant::now();
-    member.holder().await?;
+    let found = member.holder().await?;
     let took = start.elapsed().as_secs_f64() * 1e3;
     let (is_leader, alarms) = member.state().await.unwrap_or_default();
     let leader = if is_leader { " (leader)" } else { "" };
     let alarms: String = alarms.iter().map(|alarm| format!(", alarm {alarm}")).collect();
-    Ok(format!("{took:.1} ms{leader}{alarms}"))
+    let cluster = found.header().map_or(0, ResponseHeader::cluster_id);
+    Ok(Look { cluster, words: format!("{took:.1} ms{leader}{alarms}") })
+}
+
+fn no_number(error: std::io::Error) -> Failure {
+    Failure::permanent("draw a number for", error, "see the system's getrandom")
 }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::rc::Rc;
 use std::time::Duration;
 
-use etcd_client::{Client, ConnectOptions, Error as EtcdError, ResponseHeader};
+use etcd_client::{Client, ConnectOptions, Error as EtcdError, ResponseHeader, TlsOptions};
 
 use crate::settings::Credentials;
 use crate::tls::Tls;
@@ -24,8 +24,7 @@ pub(crate) struct Access {
     /// What the lock's keys begin with.
     pub(crate) prefix: String,
     pub(crate) lease: Duration,
-    /// The etcd cluster that answered first. A member of another one is none of ours: a host that was set up anew, with an
-    /// empty cluster of its own, would give the lock to a second holder.
+    /// The etcd cluster in which we take the lock, once that is known. A member of another one is none of ours.
     pub(crate) cluster: Cell<Option<u64>>,
 }
 
@@ -88,12 +87,6 @@ impl Connection {
         self.said.borrow().clone()
     }
 
-    /// It is of another cluster than ours.
-    pub(crate) fn foreigner(&self) -> Option<(&str, Refusal)> {
-        let refusal = self.said().filter(Refusal::is_foreign)?;
-        Some((&self.url, refusal))
-    }
-
     /// What comes next goes over a new connection.
     pub(crate) fn disconnect(&self) {
         self.client.replace(None);
@@ -103,15 +96,30 @@ impl Connection {
         if let Some(client) = self.client.borrow().as_ref() {
             return Ok(client.clone());
         }
-        let options = self.options().await?;
-        // With a user it is asked for a token; else nothing is sent yet.
-        let client = self.checked(Client::connect([self.url.as_str()], Some(options)).await)?;
+        let tls = if self.is_https() { Some(self.access.tls.options().await?) } else { None };
+        let connected = match self.connect(tls.clone(), true).await {
+            // As etcd's own clients: without a token then. It may have been switched off while we hold the lock.
+            Err(EtcdError::GRpcStatus(status)) if status.message().ends_with("authentication is not enabled") => {
+                self.connect(tls.clone(), false).await
+            }
+            // Before anything is sent: a certificate that was renewed may be there before its key.
+            Err(EtcdError::TransportError(error)) => match self.access.tls.last() {
+                Some(last) => self.connect(Some(last), true).await,
+                None => Err(EtcdError::TransportError(error)),
+            },
+            answer => answer,
+        };
+        let client = self.checked(connected)?;
+        if let Some(tls) = tls {
+            self.access.tls.worked(tls);
+        }
         self.client.replace(Some(client.clone()));
         Ok(client)
     }
 
-    async fn options(&self) -> Result<ConnectOptions, Refusal> {
-        let Access { tls, credentials, lease, .. } = self.access.as_ref();
+    /// With a user it is asked for a token; else nothing is sent yet.
+    async fn connect(&self, tls: Option<TlsOptions>, as_user: bool) -> Result<Client, EtcdError> {
+        let Access { credentials, lease, .. } = self.access.as_ref();
         let mut options = ConnectOptions::new()
             .with_connect_timeout(CONNECTION_LIMIT)
             .with_keep_alive((*lease / 2).min(PING_MAX), CONNECTION_LIMIT)
@@ -119,13 +127,17 @@ impl Connection {
             // A member that knows of no leader says so at once.
             .with_require_leader(true)
             .with_auto_token_refresh(true);
-        if let Some(Credentials { user, password }) = credentials {
+        if let (Some(Credentials { user, password }), true) = (credentials, as_user) {
             options = options.with_user(user, password);
         }
-        if self.url.starts_with("https:") {
-            options = options.with_tls(tls.options().await?);
+        if let Some(tls) = tls {
+            options = options.with_tls(tls);
         }
-        Ok(options)
+        Client::connect([self.url.as_str()], Some(options)).await
+    }
+
+    fn is_https(&self) -> bool {
+        self.url.starts_with("https:")
     }
 
     /// The answer, or why there is none. What is not in etcd's own words ends the connection, and the next one reads the
@@ -140,7 +152,7 @@ impl Connection {
             }
             let Access { tls, credentials, prefix, .. } = self.access.as_ref();
             let user = credentials.as_ref().map(|credentials| credentials.user.as_str());
-            let (is_https, has_answered) = (self.url.starts_with("https:"), self.has_answered.get());
+            let (is_https, has_answered) = (self.is_https(), self.has_answered.get());
             Refusal::new(&error, &About { user, prefix, tls, is_https, has_answered })
         })
     }
@@ -149,9 +161,8 @@ impl Connection {
     pub(crate) fn of_our_cluster(&self, header: Option<&ResponseHeader>) -> Result<(), Refusal> {
         let found = header.ok_or_else(|| Refusal::passing("it sent an answer without a header"))?.cluster_id();
         match self.access.cluster.get() {
-            Some(known) if known != found => Err(Refusal::foreign(found, known)),
+            Some(ours) if ours != found => Err(Refusal::foreign(found, ours)),
             _ => {
-                self.access.cluster.set(Some(found));
                 self.answered();
                 Ok(())
             }

@@ -7,23 +7,47 @@
 use mutex_core::backend::Identity;
 use serde_json::{Map, Value, json};
 
-/// A key under the lock's name.
+/// A key of ours under the lock's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OurKey {
-    /// The number that we have chosen for the lease.
-    pub(crate) lease: i64,
     pub(crate) key: String,
+    /// The lease with which it goes, by the number that we have chosen.
+    pub(crate) lease: i64,
 }
 
 impl OurKey {
     /// One that no process has had.
     pub(crate) fn new(prefix: &str) -> std::io::Result<Self> {
-        let mut bytes = [0; 8];
-        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-        // Positive and never 0, which stands for "choose one for me".
-        let lease = (i64::from_ne_bytes(bytes) & i64::MAX).max(1);
+        let lease = new_lease()?;
         Ok(Self { lease, key: format!("{prefix}{lease:x}") })
     }
+}
+
+/// A number for a lease that no other has.
+pub(crate) fn new_lease() -> std::io::Result<i64> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    // Positive and never 0, which stands for "choose one for me".
+    Ok((i64::from_ne_bytes(bytes) & i64::MAX).max(1))
+}
+
+/// A lease, and the raft term in which etcd made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) number: i64,
+    pub(crate) term: u64,
+}
+
+/// The key that gives us the lock.
+pub(crate) struct Held {
+    pub(crate) key: String,
+    pub(crate) value: String,
+    /// The revision that made it, which no other key has.
+    pub(crate) made_at: i64,
+    /// With which it goes.
+    pub(crate) lease: Lease,
+    /// To which it moves, until it is known that it has.
+    pub(crate) next: Option<Lease>,
 }
 
 /// What all keys of the lock begin with.

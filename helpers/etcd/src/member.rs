@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::connection::Connection;
-use crate::lock_key::OurKey;
+use crate::lock_key::{Held, Lease, OurKey};
 use crate::trouble::Refusal;
 
 /// Requests that go on when nobody waits for their answers any more.
@@ -27,7 +27,15 @@ pub(crate) struct Member {
     unanswered: Unanswered,
     /// On which keepalives are sent. Taken while one is on its way, and gone with it if that is dropped: a late answer
     /// must never pass as the answer to a later keepalive.
-    keepalives: RefCell<Option<(LeaseKeeper, LeaseKeepAliveStream)>>,
+    keepalives: RefCell<Vec<(LeaseKeeper, LeaseKeepAliveStream)>>,
+}
+
+/// A lease as it was granted.
+pub(crate) struct Granted {
+    /// How long it lasts, which may be longer than asked for (FACTS B1).
+    pub(crate) length: Duration,
+    /// The raft term in which.
+    pub(crate) term: u64,
 }
 
 /// What became of a try to put our key.
@@ -39,8 +47,26 @@ pub(crate) enum Put {
 
 /// What a member says of a key of ours.
 pub(crate) enum Renewal {
-    Kept(Duration),
+    Kept(Kept),
     Lost(String),
+}
+
+pub(crate) struct Kept {
+    /// What its lease has left at least, from before the question on.
+    pub(crate) left: Duration,
+    /// The raft term in which.
+    pub(crate) term: u64,
+    /// With which lease the key goes.
+    pub(crate) lease: i64,
+    /// There is no lease to which it moves, or no longer.
+    pub(crate) next_is_gone: bool,
+}
+
+/// The answer to a keepalive.
+struct Ack {
+    /// Zero: no such lease.
+    left: Duration,
+    term: u64,
 }
 
 impl Member {
@@ -51,7 +77,7 @@ impl Member {
     /// What comes next goes over a new connection.
     pub(crate) fn disconnect(&self) {
         self.connection.disconnect();
-        self.keepalives.replace(None);
+        self.keepalives.borrow_mut().clear();
     }
 
     /// The keys of the lock, the holder's alone, with the number of all; from a quorum.
@@ -59,14 +85,16 @@ impl Member {
         self.get(&self.connection.access.prefix, first_key()).await
     }
 
-    /// Asks this member alone for anything, so that it shows which cluster it is of.
-    pub(crate) async fn show_cluster(&self) -> Result<(), Refusal> {
+    /// Which cluster this member is of. It is not asked for a quorum.
+    pub(crate) async fn cluster(&self) -> Result<u64, Refusal> {
         let one = GetOptions::new().with_prefix().with_limit(1).with_keys_only().with_serializable();
-        self.get(&self.connection.access.prefix, one).await.map(drop)
+        let mut client = self.connection.client().await?;
+        let found = self.connection.checked(client.get(self.connection.access.prefix.as_str(), Some(one)).await)?;
+        Ok(found.header().map_or(0, ResponseHeader::cluster_id))
     }
 
-    /// Makes the lease; how long it lasts, which may be longer than asked for (FACTS B1).
-    pub(crate) async fn grant(&self, lease: i64) -> Result<Duration, Refusal> {
+    /// Makes the lease.
+    pub(crate) async fn grant(&self, lease: i64) -> Result<Granted, Refusal> {
         let mut client = self.connection.client().await?;
         let seconds = i64::try_from(self.connection.access.lease.as_secs()).unwrap_or(i64::MAX);
         let options = LeaseGrantOptions::new().with_id(lease);
@@ -85,7 +113,10 @@ impl Member {
         self.connection.of_our_cluster(header.as_ref())?;
         match u64::try_from(seconds) {
             // Of the answer, never of the request.
-            Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
+            Ok(seconds) if seconds > 0 => {
+                let term = header.map_or(0, |header| header.raft_term());
+                Ok(Granted { length: Duration::from_secs(seconds), term })
+            }
             _ => Err(Refusal::passing("the lease is gone as soon as it was made")),
         }
     }
@@ -112,45 +143,80 @@ impl Member {
         Ok(found.map_or(Put::Refused, Put::Ours))
     }
 
+    /// Lets our key go with another lease. Whether it does then, the next renewal shows.
+    pub(crate) async fn move_to(&self, held: &Held, next: Lease) -> Result<bool, Refusal> {
+        let mut client = self.connection.client().await?;
+        let key = held.key.as_str();
+        let put = TxnOp::put(key, held.value.as_str(), Some(PutOptions::new().with_lease(next.number)));
+        let still_ours = [Compare::create_revision(key, CompareOp::Equal, held.made_at)];
+        let done = self.connection.checked(client.txn(Txn::new().when(still_ours).and_then([put])).await)?;
+        self.connection.of_our_cluster(done.header())?;
+        Ok(done.succeeded())
+    }
+
     /// Prolongs the lease and proves that the key is still ours (FACTS B3). A leader that was frozen may answer keepalives
     /// for a lease that its successor has let expire. So an answer counts only when a quorum, asked after it, shows our key
     /// in the raft term of the answer: then there was no newer leader.
-    pub(crate) async fn renew(&self, ours: &OurKey, made_at: i64) -> Result<Renewal, Refusal> {
+    pub(crate) async fn renew(&self, held: &Held) -> Result<Renewal, Refusal> {
         let mut client = self.connection.client().await?;
-        let (lease, term) = self.keep_alive(&mut client, ours.lease).await?;
-        let found = self.get(&ours.key, GetOptions::new()).await?;
-        if let Some(why) = lost(&found, ours, made_at) {
-            return Ok(Renewal::Lost(why));
+        let is_needed =
+            |number: i64| number == held.lease.number || held.next.is_some_and(|next| number == next.number);
+        self.keepalives.borrow_mut().retain(|(keeper, _)| is_needed(keeper.id()));
+        let ours = self.keep_alive(&mut client, held.lease.number).await?;
+        let next = match held.next {
+            Some(next) => Some(self.keep_alive(&mut client, next.number).await?),
+            None => None,
+        };
+
+        let found = self.get(&held.key, GetOptions::new()).await?;
+        let Some(key) = found.kvs().first() else {
+            return Ok(Renewal::Lost("its key is gone from etcd: deleted, or its lease revoked or run out".into()));
+        };
+        if key.create_revision() != held.made_at || !is_needed(key.lease()) {
+            return Ok(Renewal::Lost("its key in etcd is no longer ours: written anew".into()));
         }
-        if lease.is_zero() {
-            // A leader that is new may not have caught up yet.
-            return Err(Refusal::passing("it does not know the lease, but its key is there"));
-        }
-        if found.header().map(ResponseHeader::raft_term) != Some(term) {
+        let has_moved = key.lease() != held.lease.number;
+        // While it has not, it still may, by a request that had no answer: then the shorter of both counts.
+        let next = next.filter(|next| has_moved || !next.left.is_zero());
+        let acks = [Some(ours).filter(|_| !has_moved), next];
+        let next_is_gone = acks.iter().flatten().count() < 2;
+        let term = found.header().map_or(0, ResponseHeader::raft_term);
+        if acks.iter().flatten().any(|ack| ack.term != term) {
             return Err(Refusal::passing("the leader changed during a keepalive"));
         }
-        Ok(Renewal::Kept(lease))
+        match acks.iter().flatten().map(|ack| ack.left).min() {
+            Some(left) if !left.is_zero() => Ok(Renewal::Kept(Kept { left, term, lease: key.lease(), next_is_gone })),
+            // A leader that is new may not have caught up yet.
+            _ => Err(Refusal::passing("it does not know the lease, but its key is there")),
+        }
     }
 
-    /// One keepalive: the lease's length from its arrival on, zero for none, and the raft term of the answer. The client
-    /// hides the answer to the keepalive that opens a stream, so that one is followed by another.
-    async fn keep_alive(&self, client: &mut Client, lease: i64) -> Result<(Duration, u64), Refusal> {
-        let kept = self.keepalives.take();
+    /// One keepalive. The client hides the answer to the one that opens a stream, so that it is followed by another.
+    async fn keep_alive(&self, client: &mut Client, lease: i64) -> Result<Ack, Refusal> {
+        let place = self.keepalives.borrow().iter().position(|(keeper, _)| keeper.id() == lease);
+        let kept = place.map(|place| self.keepalives.borrow_mut().swap_remove(place));
         let (mut keeper, mut answers) = match kept {
             Some(kept) => kept,
             None => match client.lease_keep_alive(lease).await {
                 Ok(opened) => opened,
-                Err(EtcdError::LeaseKeepAliveError(_)) => return Ok((Duration::ZERO, 0)),
+                Err(EtcdError::LeaseKeepAliveError(_)) => return self.no_lease().await,
                 Err(error) => return self.connection.checked(Err(error)),
             },
         };
         self.connection.checked(keeper.keep_alive().await)?;
         let answer = self.connection.checked(answers.message().await)?;
         let answer = answer.ok_or_else(|| Refusal::passing("it ended the stream of keepalives"))?;
-        self.keepalives.replace(Some((keeper, answers)));
         self.connection.of_our_cluster(answer.header())?;
+        self.keepalives.borrow_mut().push((keeper, answers));
         let left = Duration::from_secs(u64::try_from(answer.ttl()).unwrap_or(0));
-        Ok((left, answer.header().map_or(0, ResponseHeader::raft_term)))
+        Ok(Ack { left, term: answer.header().map_or(0, ResponseHeader::raft_term) })
+    }
+
+    /// The client says so without a header: the term is that of a question of its own, which is as good, since nothing is
+    /// held by such an answer.
+    async fn no_lease(&self) -> Result<Ack, Refusal> {
+        let found = self.get(&self.connection.access.prefix, first_key()).await?;
+        Ok(Ack { left: Duration::ZERO, term: found.header().map_or(0, ResponseHeader::raft_term) })
     }
 
     /// Ends the lease, and with it the key. That it is not there is no error.
@@ -159,7 +225,7 @@ impl Member {
         match client.lease_revoke(lease).await {
             Err(EtcdError::GRpcStatus(status)) if status.message().ends_with("requested lease not found") => {
                 // An answer without a header: whose?
-                if self.connection.has_answered() { Ok(()) } else { self.show_cluster().await }
+                if self.connection.has_answered() { Ok(()) } else { self.holder().await.map(drop) }
             }
             answer => self.connection.checked(answer).and_then(|done| self.connection.of_our_cluster(done.header())),
         }
@@ -214,15 +280,4 @@ fn first_key() -> GetOptions {
 
 fn is(key: &KeyValue, ours: &OurKey) -> bool {
     key.key() == ours.key.as_bytes() && key.lease() == ours.lease
-}
-
-/// Why the lock is lost, by what a quorum says of our key; `None`: it is not.
-fn lost(found: &GetResponse, ours: &OurKey, made_at: i64) -> Option<String> {
-    match found.kvs().first() {
-        None => Some("its key is gone from etcd: deleted, or its lease revoked or run out".into()),
-        Some(key) if !is(key, ours) || key.create_revision() != made_at => {
-            Some("its key in etcd is no longer ours: deleted, and written anew".into())
-        }
-        Some(_) => None,
-    }
 }

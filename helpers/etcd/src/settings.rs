@@ -13,7 +13,7 @@ use crate::{config_file, endpoint};
 /// Where etcdctl looks too.
 const DEFAULT_ENDPOINT: &str = "127.0.0.1:2379";
 
-/// The flags of etcdctl, but for those that would make a password public.
+/// The flags of etcdctl that help here, and the server's name. None takes a password, which would be public.
 #[derive(clap::Args)]
 pub(crate) struct Flags {
     /// The cluster's members, all of them [default: http://127.0.0.1:2379] [env: ETCDCTL_ENDPOINTS]
@@ -75,7 +75,7 @@ impl Settings {
     pub(crate) fn find(flags: Flags, config: Option<&Path>) -> anyhow::Result<Self> {
         let path = config.map(Path::to_path_buf).or_else(config_file::default_path);
         let file = path.map(|path| config_file::read(&path)).transpose()?.unwrap_or_default();
-        Self::merge(&[Layer::from_flags(flags)?, Layer::from_environment()?, file])
+        Self::merge(&[Layer::from_flags(flags), Layer::from_environment()?, file])
     }
 
     /// The first layer that says a thing is right.
@@ -116,9 +116,9 @@ impl Credentials {
 }
 
 impl Layer {
-    fn from_flags(flags: Flags) -> anyhow::Result<Self> {
+    fn from_flags(flags: Flags) -> Self {
         let Flags { endpoints, cacert, cert, key_file: key, server_name, user } = flags;
-        Ok(Self { endpoints, cacert, cert, key, server_name, user, ..Self::default() })
+        Self { endpoints, cacert, cert, key, server_name, user, ..Self::default() }
     }
 
     fn from_environment() -> anyhow::Result<Self> {

@@ -6,16 +6,21 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use etcd_client::{Certificate, Identity, TlsOptions};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::connection::CONNECTION_LIMIT;
 use crate::file;
 use crate::trouble::Refusal;
+
+/// How long reading them may take. Less than a call of the core with the shortest lease.
+const FILES_LIMIT: Duration = Duration::from_millis(300);
 
 /// For members with https:// alone.
 pub(crate) struct Tls {
@@ -39,24 +44,32 @@ impl Tls {
         Self { files, last: RefCell::new(None) }
     }
 
-    /// What the client takes. While the files cannot be read, what was read last: who holds the lock may need a new
-    /// connection just when certificates are written anew.
+    /// What the client takes. While the files cannot be read, what worked last: who holds the lock may need a new connection
+    /// just when certificates are written anew.
     pub(crate) async fn options(&self) -> Result<TlsOptions, Refusal> {
         let files = self.files.clone();
-        // A file system may hang, and then the other members are to be asked.
-        let found = spawn_blocking(move || files.options()).await.unwrap_or_else(|error| Err(bad(error.to_string())));
-        let last = self.last.borrow().clone();
-        match (found, last) {
+        // A file system may hang, and then the members that are connected are to be asked all the same.
+        let found = match timeout(FILES_LIMIT, spawn_blocking(move || files.options())).await {
+            Ok(read) => read.unwrap_or_else(|error| Err(bad(error.to_string()))),
+            Err(_) => Err(Refusal::passing("the files of its certificates cannot be read: no answer")),
+        };
+        match (found, self.last()) {
             (Err(refusal), Some(last)) => {
-                tracing::info!("going on with the certificates read before: {refusal}");
+                tracing::info!("going on with the certificates of before: {refusal}");
                 Ok(last)
             }
-            (found, _) => {
-                let found = found?;
-                self.last.replace(Some(found.clone()));
-                Ok(found)
-            }
+            (found, _) => found,
         }
+    }
+
+    /// What worked last.
+    pub(crate) fn last(&self) -> Option<TlsOptions> {
+        self.last.borrow().clone()
+    }
+
+    /// The client takes these.
+    pub(crate) fn worked(&self, options: TlsOptions) {
+        self.last.replace(Some(options));
     }
 
     /// Whose signature a member's certificate needs, in words.

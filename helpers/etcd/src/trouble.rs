@@ -25,7 +25,6 @@ pub(crate) struct Refusal {
 enum Origin {
     /// Anything else.
     Etcd,
-    Foreign,
     HungUp,
     /// The member's TLS refuses us.
     Alert,
@@ -59,6 +58,9 @@ const ABOUT_CERTIFICATES: [&str; 9] = [
 ];
 
 const SEE_MEMBERS: &str = "see the members (`etcdctl endpoint status --cluster`) and the network to them";
+/// What to do about members of different clusters.
+pub(crate) const ONE_CLUSTER: &str =
+    "name the members of one cluster; one that was set up anew has to join it (`etcdctl member add`)";
 const SEE_USER: &str = "see --user, ETCDCTL_PASSWORD and the file of --config";
 const SEE_URL: &str = "see the scheme and the port in --endpoints";
 const SEE_TLS: &str = "see --cacert, --cert, --key, --server-name, and the certificates' dates";
@@ -82,18 +84,7 @@ impl Refusal {
 
     /// Of a member of another cluster than ours.
     pub(crate) fn foreign(found: u64, ours: u64) -> Self {
-        let cause = format!("it is of another etcd cluster ({found:x}) than the one that answered first ({ours:x})");
-        let remedy = "name the members of one cluster; one that was set up anew has to join it (`etcdctl member add`)";
-        Self { origin: Origin::Foreign, ..Self::lasting(cause, remedy) }
-    }
-
-    /// This member's refusal alone as a failure.
-    pub(crate) fn of(&self, operation: &str, url: &str) -> Failure {
-        Failure::permanent(operation, format!("{url}: {}", self.cause), &self.remedy)
-    }
-
-    pub(crate) fn is_foreign(&self) -> bool {
-        self.origin == Origin::Foreign
+        Self::lasting(format!("it is of another etcd cluster ({found:x}) than the others ({ours:x})"), ONE_CLUSTER)
     }
 
     pub(crate) fn is_for_all(&self) -> bool {
@@ -134,9 +125,6 @@ impl Refusal {
         }
         if is("user name is empty") {
             return Self::for_all("etcd wants a user, and none is named", SEE_USER);
-        }
-        if is("authentication is not enabled") {
-            return Self::for_all("etcd has no users: authentication is off", "leave out the user, or switch it on");
         }
         if is("mvcc: database space exceeded") {
             let remedy = "make room (compact, `etcdctl defrag`), then `etcdctl alarm disarm`".to_owned();
@@ -223,8 +211,7 @@ pub(crate) fn failure<'a>(operation: &str, members: impl Iterator<Item = &'a Mem
     let asked = members.map(|member| &member.connection).filter(|connection| connection.is_asked());
     let said: Vec<_> = asked.map(|connection| (connection.url(), connection.said())).collect();
     if let Some(refusal) = said.iter().filter_map(|(_, said)| said.as_ref()).find(|refusal| refusal.for_all) {
-        let new = if refusal.lasts { Failure::permanent } else { Failure::transient };
-        return new(operation, &refusal.cause, &refusal.remedy);
+        return Failure::permanent(operation, &refusal.cause, &refusal.remedy);
     }
     // Whether the words of a member that refuses our certificate arrive before it hangs up is luck (TLS 1.3): where one has
     // said so, it is what the others meant.

@@ -103,8 +103,8 @@ impl Members {
         Err(trouble::failure(operation, self.iter()))
     }
 
-    /// The cluster that half of the members or more show. One that was set up anew, with an empty cluster of its own, would
-    /// give the lock to us beside the holder in the real one.
+    /// Finds the cluster that most of the members show. One that was set up anew, with an empty cluster of its own, would
+    /// give the lock to us beside the holder in the real one. Half of them are enough while the others say nothing else.
     pub(crate) async fn agree_on_a_cluster(&self, operation: &str) -> Result<(), Failure> {
         self.begin();
         let each = self.all.iter().map(|member| {
@@ -112,13 +112,22 @@ impl Members {
             async { (&member.connection, member.cluster().await) }
         });
         let mut asked: FuturesUnordered<_> = each.collect();
-        let mut shown = Vec::new();
-        while let Some((connection, answer)) = asked.next().await {
+        let mut shown: Vec<u64> = Vec::new();
+        loop {
+            let newest = shown.last().copied();
+            let votes = shown.iter().filter(|cluster| Some(**cluster) == newest).count();
+            let is_undisputed = 2 * votes >= self.all.len() && votes == shown.len();
+            let (connection, answer) = tokio::select! {
+                biased;
+                Some(answer) = asked.next() => answer,
+                () = sleep(self.patience), if is_undisputed && !asked.is_empty() => break,
+                else => break,
+            };
             match answer {
                 Ok(cluster) => {
-                    connection.refused(Refusal::passing(format!("it is of the etcd cluster {cluster:x}")));
+                    connection.refused(Refusal::of_cluster(cluster));
                     shown.push(cluster);
-                    if shown.iter().filter(|other| **other == cluster).count() >= self.all.len().div_ceil(2) {
+                    if 2 * shown.iter().filter(|other| **other == cluster).count() > self.all.len() {
                         connection.access.cluster.set(Some(cluster));
                         return Ok(());
                     }
@@ -126,7 +135,22 @@ impl Members {
                 Err(refusal) => connection.refused(refusal),
             }
         }
-        Err(trouble::failure(operation, self.iter()))
+        self.undisputed(&shown, operation)
+    }
+
+    /// Without a majority, and with no more to come.
+    fn undisputed(&self, shown: &[u64], operation: &str) -> Result<(), Failure> {
+        let Some(&first) = shown.first() else { return Err(trouble::failure(operation, self.iter())) };
+        if shown.iter().any(|cluster| *cluster != first) {
+            return Err(trouble::different_clusters(operation, self.iter()));
+        }
+        if 2 * shown.len() < self.all.len() {
+            return Err(trouble::too_few(operation, self.iter()));
+        }
+        if let Some(member) = self.all.first() {
+            member.connection.access.cluster.set(Some(first));
+        }
+        Ok(())
     }
 
     /// Asks all at once, and gives each a moment: the refusals are in their connections.

@@ -231,11 +231,12 @@ impl Backend for EtcdLock {
         let looks = self.members.ask_all(HEALTH_LIMIT, look).await;
         let healthy: Vec<_> = looks.iter().flatten().collect();
         if healthy.windows(2).any(|pair| matches!(pair, [one, other] if one.cluster != other.cluster)) {
-            let each = self.members.iter().zip(&looks).filter_map(|(member, look)| {
-                Some(format!("{} is of {:x}", member.connection.url(), look.as_ref()?.cluster))
-            });
-            let cause = format!("they are of different etcd clusters: {}", each.collect::<Vec<_>>().join(", "));
-            return Err(Failure::permanent("ask the members for", cause, trouble::ONE_CLUSTER));
+            for (member, look) in self.members.iter().zip(&looks) {
+                if let Some(Look { cluster, .. }) = look {
+                    member.connection.refused(Refusal::of_cluster(*cluster));
+                }
+            }
+            return Err(trouble::different_clusters("ask the members for", self.members.iter()));
         }
         if healthy.is_empty() {
             return Err(trouble::failure("ask the members for", self.members.iter()));

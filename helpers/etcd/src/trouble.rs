@@ -59,7 +59,7 @@ const ABOUT_CERTIFICATES: [&str; 9] = [
 
 const SEE_MEMBERS: &str = "see the members (`etcdctl endpoint status --cluster`) and the network to them";
 /// What to do about members of different clusters.
-pub(crate) const ONE_CLUSTER: &str =
+const ONE_CLUSTER: &str =
     "name the members of one cluster; one that was set up anew has to join it (`etcdctl member add`)";
 const SEE_USER: &str = "see --user, ETCDCTL_PASSWORD and the file of --config";
 const SEE_URL: &str = "see the scheme and the port in --endpoints";
@@ -80,6 +80,11 @@ impl Refusal {
     /// The same, and no other member would say anything else.
     pub(crate) fn for_all(cause: impl fmt::Display, remedy: &str) -> Self {
         Self { for_all: true, ..Self::lasting(cause, remedy) }
+    }
+
+    /// No refusal, but for where the clusters differ.
+    pub(crate) fn of_cluster(cluster: u64) -> Self {
+        Self::passing(format!("it is of the etcd cluster {cluster:x}"))
     }
 
     /// Of a member of another cluster than ours.
@@ -204,6 +209,22 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.cause)
     }
+}
+
+/// Members that show different clusters.
+pub(crate) fn different_clusters<'a>(operation: &str, members: impl Iterator<Item = &'a Member>) -> Failure {
+    let cause = format!("they are of different etcd clusters: {}", failure(operation, members).trouble().cause);
+    Failure::permanent(operation, cause, ONE_CLUSTER)
+}
+
+/// Fewer than half of the members show their cluster.
+pub(crate) fn too_few<'a>(operation: &str, members: impl Iterator<Item = &'a Member>) -> Failure {
+    let words = failure(operation, members);
+    let cause = format!(
+        "fewer than half of the members named answer, and they alone may be of another cluster: {}",
+        words.trouble().cause
+    );
+    Failure::transient(operation, cause, SEE_MEMBERS)
 }
 
 /// What all members come to. Waiting cures it if it cures one of them.

@@ -2,6 +2,7 @@
 //!
 //! A new helper is one row here, and one [`Store`] beside its service.
 
+mod etcd;
 mod file;
 mod rados;
 
@@ -103,7 +104,7 @@ pub trait Store {
 /// Every row.
 #[must_use]
 pub fn rows() -> Vec<Row> {
-    [file::rows(), rados::rows()].into_iter().flatten().collect()
+    [file::rows(), rados::rows(), etcd::rows()].into_iter().flatten().collect()
 }
 
 /// The row of the deliberately wrong helper, with one bug.

@@ -8,5 +8,6 @@ pub mod ceph;
 mod command;
 pub mod ctdb;
 pub mod disk;
+pub mod etcd;
 pub mod fuse;
 mod guard;

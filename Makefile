@@ -7,7 +7,7 @@ help:
 	@echo "make test       install what the tests need, then run them all"
 	@echo "make test-all   the same, with what is too long for CI, and the mutations"
 	@echo "make mutations  break each promise by a patch, and expect its test to fail"
-	@echo "make bench      against the distribution's helpers: time and memory, as ratios"
+	@echo "make bench      against what the distribution has: time and memory, as ratios"
 	@echo "make tidy       formatting, lints, documentation"
 
 demo:
@@ -31,6 +31,7 @@ bench: deps
 	# Each helper alone: with the tests, or another, it would get the features that only they ask for.
 	cargo build --quiet --release -p ctdb_mutex_file_helper
 	cargo build --quiet --release -p ctdb_mutex_rados_helper
+	cargo build --quiet --release -p ctdb_mutex_etcd_helper
 	cargo run --quiet --release -p mutex-tests --bin bench
 
 tidy:

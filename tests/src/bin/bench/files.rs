@@ -41,8 +41,16 @@ impl Store for Files {
         Ok(())
     }
 
+    fn busy(&self) -> Option<&'static str> {
+        Some(BUSY)
+    }
+
     fn arguments(&self, lock: &str) -> Vec<OsString> {
         vec![self.path(lock).into()]
+    }
+
+    fn their_arguments(&self, lock: &str) -> Vec<OsString> {
+        self.arguments(lock)
     }
 
     fn environment(&self) -> Vec<(&'static str, OsString)> {

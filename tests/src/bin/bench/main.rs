@@ -1,17 +1,18 @@
-//! `make bench`: our helpers beside those of the distribution, in the same run.
+//! `make bench`: our helpers beside what the distribution has, in the same run.
 //!
 //! The runs alternate, so that both have the same machine at the same time, and what is compared are medians. Both are
 //! started with the same call, on locks in the same store. Nothing but the limits is written down here.
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | `pair` | which helpers are compared, and the limits |
-//! | `store` | what they lock, of which there are `files` and `objects` |
-//! | `run` | one run of a helper |
+//! | `pair` | what is compared with what, and the limits |
+//! | `store` | what is locked, of which there are `files`, `objects` and `keys` |
+//! | `run` | one run of a program |
 //! | `memory` | what it takes while it holds the lock |
 //! | `quantity` | what is compared, and the table |
 
 mod files;
+mod keys;
 mod memory;
 mod objects;
 mod pair;
@@ -26,7 +27,7 @@ use anyhow::{Context, bail, ensure};
 use pair::{PAIRS, Pair};
 use quantity::{Comparison, quantities};
 
-/// Enough for a median that a busy machine does not move (issue 2 asks for 50).
+/// Enough for a median that a busy machine does not move (issues 2 and 4 ask for 50).
 const RUNS: usize = 50;
 
 /// Runs before those that count: they load the programs into the page cache.
@@ -79,7 +80,8 @@ fn compare(pair: &Pair, runs: usize) -> anyhow::Result<bool> {
     print!("{}", quantity::table(&comparisons));
     let ctdbd = "A ctdbd runs here, with which theirs shares libraries: the limit for memory is for a machine without.";
     let debug = "This is no release build, for which the limits are.";
-    let notes = [pair.note, memory::is_shared_with_ctdbd().then_some(ctdbd), cfg!(debug_assertions).then_some(debug)];
+    let is_shared = pair.has_ctdbds_libraries() && memory::is_ctdbd_here();
+    let notes = [pair.note, is_shared.then_some(ctdbd), cfg!(debug_assertions).then_some(debug)];
     notes.iter().flatten().for_each(|note| println!("\n{note}"));
     println!();
     let verdicts: Vec<_> = comparisons.iter().filter_map(Comparison::verdict).collect();

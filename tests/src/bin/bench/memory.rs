@@ -36,8 +36,8 @@ pub(crate) fn settled(root: &Process) -> anyhow::Result<Memory> {
     Ok(memory)
 }
 
-/// Whether a ctdbd runs on this machine: with it, theirs shares Samba's libraries, which then count for less.
-pub(crate) fn is_shared_with_ctdbd() -> bool {
+/// Whether a ctdbd runs on this machine: with it, Samba's helpers share libraries, which then count for less.
+pub(crate) fn is_ctdbd_here() -> bool {
     let Ok(entries) = fs::read_dir("/proc") else { return false };
     let name = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("comm")).ok();
     entries.flatten().filter_map(name).any(|name| name == "ctdbd\n")

@@ -32,8 +32,16 @@ impl Store for Objects {
         self.rados(&["create", lock])
     }
 
+    fn busy(&self) -> Option<&'static str> {
+        Some(BUSY)
+    }
+
     fn arguments(&self, lock: &str) -> Vec<OsString> {
         ["ceph", ADMIN, POOL, lock, LEASE_SECONDS].map(OsString::from).to_vec()
+    }
+
+    fn their_arguments(&self, lock: &str) -> Vec<OsString> {
+        self.arguments(lock)
     }
 
     fn environment(&self) -> Vec<(&'static str, OsString)> {

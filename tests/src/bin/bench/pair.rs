@@ -1,17 +1,18 @@
-//! Which helpers are compared, and what ours may take.
+//! What our helpers are compared with, and what they may take.
 
 use mutex_tests::process::programs;
 
 use crate::files::Files;
+use crate::keys::Keys;
 use crate::objects::Objects;
-use crate::run::Side;
+use crate::run::{Side, Word};
 use crate::store::Store;
 
-/// A helper of the distribution, and ours in its place.
+/// A program of the distribution, and our helper in its place.
 pub(crate) struct Pair {
     /// As the command line has it.
     pub(crate) name: &'static str,
-    theirs: &'static str,
+    theirs: Theirs,
     ours: &'static str,
     pub(crate) store: fn() -> anyhow::Result<Box<dyn Store>>,
     pub(crate) limits: Limits,
@@ -19,10 +20,18 @@ pub(crate) struct Pair {
     pub(crate) note: Option<&'static str>,
 }
 
+/// A program of the distribution.
+#[derive(Clone, Copy)]
+struct Theirs {
+    path: &'static str,
+    package: &'static str,
+    word: Word,
+}
+
 /// Ours may be these parts of theirs.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
-    /// Start to `0`.
+    /// Start to the lock held.
     pub(crate) taken: f64,
     /// Start to `1`, less the second look; `None` where there is nothing to compare.
     pub(crate) contended: Option<f64>,
@@ -30,11 +39,14 @@ pub(crate) struct Limits {
     pub(crate) memory: f64,
 }
 
+/// The package of CTDB, and of its helpers.
+const CTDB: &str = "ctdb";
+
 /// In the order of the tables.
 pub(crate) const PAIRS: &[Pair] = &[
     Pair {
         name: "file",
-        theirs: "/usr/libexec/ctdb/ctdb_mutex_fcntl_helper",
+        theirs: Theirs { path: "/usr/libexec/ctdb/ctdb_mutex_fcntl_helper", package: CTDB, word: Word::Byte },
         ours: "ctdb_mutex_file_helper",
         store: || Ok(Box::new(Files::new()?)),
         // Issue 2, "Must hold" 3.
@@ -43,7 +55,7 @@ pub(crate) const PAIRS: &[Pair] = &[
     },
     Pair {
         name: "rados",
-        theirs: "/usr/libexec/ctdb/ctdb_mutex_ceph_rados_helper",
+        theirs: Theirs { path: "/usr/libexec/ctdb/ctdb_mutex_ceph_rados_helper", package: CTDB, word: Word::Byte },
         ours: "ctdb_mutex_rados_helper",
         store: || Ok(Box::new(Objects::new()?)),
         // Nearly all is librados, in both. Ours has connected by the time that its second look is due, so that what is
@@ -54,11 +66,29 @@ pub(crate) const PAIRS: &[Pair] = &[
              theirs more\nthan ours; daemons of other clusters on this machine raise the ratio.",
         ),
     },
+    Pair {
+        name: "etcd",
+        // Samba's script for etcd cannot be had: it speaks an API that etcd no longer has.
+        theirs: Theirs { path: "/usr/bin/etcdctl", package: "etcd-client", word: Word::Lines },
+        ours: "ctdb_mutex_etcd_helper",
+        store: || Ok(Box::new(Keys::new()?)),
+        // Issue 4, "Must hold" 4.
+        limits: Limits { taken: 0.8, contended: None, memory: 0.6 },
+        note: Some("Contended, etcdctl waits for the lock, where a helper answers."),
+    },
 ];
 
 impl Pair {
+    /// Whether theirs has libraries in common with ctdbd.
+    pub(crate) fn has_ctdbds_libraries(&self) -> bool {
+        self.theirs.package == CTDB
+    }
+
     /// Theirs and ours.
     pub(crate) fn sides(&self) -> anyhow::Result<[Side; 2]> {
-        Ok([programs::packaged(self.theirs, "ctdb")?, programs::helper(self.ours)?].map(Side::new))
+        let Theirs { path, package, word } = self.theirs;
+        let theirs = Side::new(programs::packaged(path, package)?, |store, lock| store.their_arguments(lock), word);
+        let ours = Side::new(programs::helper(self.ours)?, |store, lock| store.arguments(lock), Word::Byte);
+        Ok([theirs, ours])
     }
 }

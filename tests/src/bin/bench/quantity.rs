@@ -44,13 +44,13 @@ pub(crate) fn quantities(limits: Limits) -> impl Iterator<Item = Quantity> {
     let less_second_look = |limit| Quantity {
         name: "... less our second look",
         unit: Millis,
-        theirs: |sample| nanos(sample.contended),
-        ours: |sample| nanos(sample.contended.saturating_sub(SECOND_LOOK)),
+        theirs: |sample| sample.contended.and_then(nanos),
+        ours: |sample| nanos(sample.contended?.saturating_sub(SECOND_LOOK)),
         limit: Some(limit),
     };
     let all = [
-        Some(Quantity::same("free lock: start to 0", Millis, |sample| nanos(sample.taken), Some(limits.taken))),
-        Some(Quantity::same("contended: start to 1", Millis, |sample| nanos(sample.contended), None)),
+        Some(Quantity::same("free lock: start to held", Millis, |sample| nanos(sample.taken), Some(limits.taken))),
+        Some(Quantity::same("contended: start to 1", Millis, |sample| sample.contended.and_then(nanos), None)),
         limits.contended.map(less_second_look),
         Some(Quantity::same("SIGTERM to end of pipe", Millis, |sample| nanos(sample.pipe_ended), None)),
         Some(Quantity::same("SIGTERM to free lock", Millis, |sample| sample.lock_free.and_then(nanos), None)),
@@ -74,7 +74,7 @@ impl Unit {
     }
 }
 
-/// A quantity of both helpers.
+/// A quantity of both programs.
 pub(crate) struct Comparison {
     quantity: Quantity,
     theirs: Spread,

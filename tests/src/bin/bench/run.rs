@@ -1,5 +1,6 @@
-//! One run of a helper: a free lock taken and let go, and a contended one refused.
+//! One run of a program: a free lock taken and let go, and a contended one refused.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use mutex_tests::process::pipe::Pipe;
 use rustix::process::Signal;
 
 use crate::memory::{Memory, settled};
-use crate::store::{BUSY, Probe, Store};
+use crate::store::{Probe, Store};
 
 /// Nothing here takes longer unless it is broken.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -18,10 +19,10 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// What one run has measured.
 #[derive(Clone, Copy)]
 pub(crate) struct Sample {
-    /// From just before the start to `0` on a free lock.
+    /// From just before the start until it says that it has a free lock.
     pub(crate) taken: Duration,
-    /// From just before the start to `1` on a lock that is held.
-    pub(crate) contended: Duration,
+    /// From just before the start to `1` on a lock that is held, where there is one.
+    pub(crate) contended: Option<Duration>,
     /// From SIGTERM to the end of the pipe.
     pub(crate) pipe_ended: Duration,
     /// From SIGTERM to the free lock, where that can be seen.
@@ -30,15 +31,29 @@ pub(crate) struct Sample {
     pub(crate) memory: Memory,
 }
 
-/// A helper and its samples.
+/// How a program says on its standard output that it has the lock.
+#[derive(Clone, Copy)]
+pub(crate) enum Word {
+    /// A helper: `0`.
+    Byte,
+    /// `etcdctl lock`: its key in a line, and what is in the key, which is nothing, in another.
+    Lines,
+}
+
+/// A program and its samples.
 pub(crate) struct Side {
     pub(crate) program: PathBuf,
     pub(crate) samples: Vec<Sample>,
+    arguments: Arguments,
+    word: Word,
 }
 
+/// What it is given to take a lock.
+pub(crate) type Arguments = fn(&dyn Store, &str) -> Vec<OsString>;
+
 impl Side {
-    pub(crate) fn new(program: PathBuf) -> Self {
-        Self { program, samples: Vec::new() }
+    pub(crate) fn new(program: PathBuf, arguments: Arguments, word: Word) -> Self {
+        Self { program, samples: Vec::new(), arguments, word }
     }
 
     /// One run, on this free lock.
@@ -47,22 +62,30 @@ impl Side {
     }
 
     fn measure(&self, store: &dyn Store, free: &str) -> anyhow::Result<Sample> {
-        let contender = self.start(store, BUSY)?;
-        let contended = contender.answers('1')?;
-        contender.end()?;
+        let contended = store.busy().map(|busy| self.is_refused(store, busy)).transpose()?;
 
         let probe = store.probe(free)?;
         let holder = self.start(store, free)?;
-        let taken = holder.answers('0')?;
+        let taken = match self.word {
+            Word::Byte => holder.answers('0')?,
+            Word::Lines => holder.prints_its_key()?,
+        };
         let memory = settled(&holder.process)?;
         let (pipe_ended, lock_free) = holder.let_go(probe.as_ref())?;
         Ok(Sample { taken, contended, pipe_ended, lock_free, memory })
     }
 
+    fn is_refused(&self, store: &dyn Store, lock: &str) -> anyhow::Result<Duration> {
+        let contender = self.start(store, lock)?;
+        let took = contender.answers('1')?;
+        contender.end()?;
+        Ok(took)
+    }
+
     fn start(&self, store: &dyn Store, lock: &str) -> anyhow::Result<Started> {
         let (pipe, writer) = Pipe::new()?;
         let mut command = Command::new(&self.program);
-        command.args(store.arguments(lock)).stdin(Stdio::null()).stdout(writer).stderr(Stdio::null());
+        command.args((self.arguments)(store, lock)).stdin(Stdio::null()).stdout(writer).stderr(Stdio::null());
         command.envs(store.environment());
         // Of cargo's making: each library would be looked for in its directories first.
         command.env_remove("LD_LIBRARY_PATH");
@@ -73,7 +96,7 @@ impl Side {
     }
 }
 
-/// A helper, started as both are.
+/// A program, started as both are.
 struct Started {
     child: Child,
     process: Process,
@@ -87,6 +110,18 @@ impl Started {
         let status = self.pipe.status(LIMIT)?;
         let took = self.at.elapsed();
         ensure!(status == wanted, "status {status}, not {wanted}");
+        Ok(took)
+    }
+
+    /// How long its key took.
+    fn prints_its_key(&self) -> anyhow::Result<Duration> {
+        let line = || -> anyhow::Result<()> {
+            while self.pipe.status(LIMIT)? != '\n' {}
+            Ok(())
+        };
+        line()?;
+        let took = self.at.elapsed();
+        line()?;
         Ok(took)
     }
 

@@ -1,12 +1,11 @@
-//! Where two helpers are compared: the locks that they are started on.
+//! Where two programs are compared: the locks that they are started on.
 
 use std::ffi::OsString;
 
 /// Asks whether nobody has a lock.
 pub(crate) type Probe = Box<dyn Fn() -> anyhow::Result<bool>>;
 
-/// The lock that every store has from the start, and that nobody gives back. For both helpers its holder is the same,
-/// and no process that could disturb them.
+/// The name of the lock that nobody gives back.
 pub(crate) const BUSY: &str = "busy";
 
 /// A store with locks, each known by a name.
@@ -14,8 +13,15 @@ pub(crate) trait Store {
     /// Makes a lock that nobody has.
     fn add(&self, lock: &str) -> anyhow::Result<()>;
 
-    /// What a helper is given to take the lock: ours the same as theirs.
+    /// [`BUSY`], which it has from the start: for both programs its holder is the same, and no process that could disturb
+    /// them. `None` where theirs would wait for it.
+    fn busy(&self) -> Option<&'static str>;
+
+    /// What our helper is given to take the lock.
     fn arguments(&self, lock: &str) -> Vec<OsString>;
+
+    /// What theirs is given to take the same lock in the same way.
+    fn their_arguments(&self, lock: &str) -> Vec<OsString>;
 
     /// The variables by which both find the store.
     fn environment(&self) -> Vec<(&'static str, OsString)>;

@@ -12,7 +12,8 @@
 //! | `at_once` | the helper ended: CTDB elects at once |
 //! | `successor` | the leader ended: CTDB elects when it has missed it |
 //! | `file` | what is so with a lock in a file alone |
-//! | `rados` | what is so with a lock that has a lease alone, here in a Ceph pool |
+//! | `lease` | what is so with a lock that has a lease alone |
+//! | `members` | what is so with a lock in etcd alone |
 //!
 //! HELPER_DIR names the directory of the helpers (default: where cargo put them). SLOW=1 adds the runs that make up a
 //! median, and for the long lease what does not depend on it.
@@ -21,7 +22,8 @@ mod at_once;
 mod bench;
 mod file;
 mod kind;
-mod rados;
+mod lease;
+mod members;
 mod stopwatch;
 mod successor;
 
@@ -38,7 +40,7 @@ use kind::Kind;
 const NODES: usize = 3;
 
 /// What is tried often.
-const RUNS: usize = 20;
+const RUNS: u32 = 20;
 
 /// CTDB misses the leader after `leader timeout`, 5 s from its last broadcast, and then elects. 1.5 s are the machine's.
 /// A second period would come after 9 s or more.

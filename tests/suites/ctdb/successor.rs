@@ -42,15 +42,21 @@ fn shut_down(running: &Running) -> anyhow::Result<Times> {
 
 /// Ends what leads; the next leader comes as early as CTDB can have one.
 pub(crate) fn first_period(running: &Running, end: fn(&Node) -> anyhow::Result<()>) -> anyhow::Result<Times> {
-    let Succession { took, periods, transcript } = succession(running, end)?;
+    let Succession { took, periods, transcript } = succession(running, Duration::ZERO, end)?;
     ensure!(took <= FIRST_PERIOD, "a new leader after {took:?}, not within {FIRST_PERIOD:?}, {transcript}");
     ensure!(periods <= 1, "{periods} election periods, {transcript}");
     Ok(Times::from(vec![took]))
 }
 
-/// Ends what leads, and starts it again once there is a new leader.
-pub(crate) fn succession(running: &Running, end: fn(&Node) -> anyhow::Result<()>) -> anyhow::Result<Succession> {
+/// Ends what leads, so long after its last broadcast, and starts it again once there is a new leader.
+pub(crate) fn succession(
+    running: &Running,
+    after: Duration,
+    end: impl FnOnce(&Node) -> anyhow::Result<()>,
+) -> anyhow::Result<Succession> {
+    // `ctdb status` answers with a broadcast.
     let old = running.cluster.wait_healthy()?;
+    std::thread::sleep(after);
     let watch = Stopwatch::start(&running.cluster)?;
     end(old)?;
     let (taken, took) = watch.outcome()?;

@@ -152,7 +152,7 @@ fn cases_have_mutations() -> Result<()> {
     let of_the_product =
         |case: &&String| !case.contains("wrong helper: ") && !case.ends_with("has a bug that fails it");
     let mut known = BTreeSet::new();
-    for suite in ["contract", "file", "rados", "ctdb"] {
+    for suite in ["contract", "file", "rados", "etcd", "ctdb"] {
         known.extend(cases_of(suite)?.iter().filter(of_the_product).map(|case| format!("{suite} {case}")));
     }
     if let Some(gone) = broken.iter().find(|&&case| !known.contains(case)) {

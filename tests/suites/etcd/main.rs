@@ -11,6 +11,7 @@ mod cost;
 mod errors;
 mod faults;
 mod interop;
+mod leases;
 mod listener;
 mod lock;
 mod metrics;
@@ -46,6 +47,7 @@ fn main() {
         old_leader::CASES,
         orphans::CASES,
         interop::CASES,
+        leases::CASES,
         auth::CASES,
         cost::CASES,
         errors::CASES,

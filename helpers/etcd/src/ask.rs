@@ -103,56 +103,6 @@ impl Members {
         Err(trouble::failure(operation, self.iter()))
     }
 
-    /// Finds the cluster that most of the members show. One that was set up anew, with an empty cluster of its own, would
-    /// give the lock to us beside the holder in the real one. Half of them are enough while the others say nothing else.
-    pub(crate) async fn agree_on_a_cluster(&self, operation: &str) -> Result<(), Failure> {
-        self.begin();
-        let each = self.all.iter().map(|member| {
-            member.connection.ask();
-            async { (&member.connection, member.cluster().await) }
-        });
-        let mut asked: FuturesUnordered<_> = each.collect();
-        let mut shown: Vec<u64> = Vec::new();
-        loop {
-            let newest = shown.last().copied();
-            let votes = shown.iter().filter(|cluster| Some(**cluster) == newest).count();
-            let is_undisputed = 2 * votes >= self.all.len() && votes == shown.len();
-            let (connection, answer) = tokio::select! {
-                biased;
-                Some(answer) = asked.next() => answer,
-                () = sleep(self.patience), if is_undisputed && !asked.is_empty() => break,
-                else => break,
-            };
-            match answer {
-                Ok(cluster) => {
-                    connection.refused(Refusal::of_cluster(cluster));
-                    shown.push(cluster);
-                    if 2 * shown.iter().filter(|other| **other == cluster).count() > self.all.len() {
-                        connection.access.cluster.set(Some(cluster));
-                        return Ok(());
-                    }
-                }
-                Err(refusal) => connection.refused(refusal),
-            }
-        }
-        self.undisputed(&shown, operation)
-    }
-
-    /// Without a majority, and with no more to come.
-    fn undisputed(&self, shown: &[u64], operation: &str) -> Result<(), Failure> {
-        let Some(&first) = shown.first() else { return Err(trouble::failure(operation, self.iter())) };
-        if shown.iter().any(|cluster| *cluster != first) {
-            return Err(trouble::different_clusters(operation, self.iter()));
-        }
-        if 2 * shown.len() < self.all.len() {
-            return Err(trouble::too_few(operation, self.iter()));
-        }
-        if let Some(member) = self.all.first() {
-            member.connection.access.cluster.set(Some(first));
-        }
-        Ok(())
-    }
-
     /// Asks all at once, and gives each a moment: the refusals are in their connections.
     pub(crate) async fn ask_all<'a, T, F>(
         &'a self,
@@ -183,7 +133,8 @@ impl Members {
         self.patience
     }
 
-    fn begin(&self) {
+    /// A new question begins.
+    pub(crate) fn begin(&self) {
         self.all.iter().for_each(|member| member.connection.begin());
     }
 

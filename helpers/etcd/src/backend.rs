@@ -17,6 +17,7 @@ use crate::ask::Members;
 use crate::connection::{Access, Connection};
 use crate::lock_key::{self, Held, Lease, OurKey};
 use crate::member::{Kept, Member, Put, Renewal, Unanswered};
+use crate::one_cluster;
 use crate::settings::Settings;
 use crate::tls::Tls;
 use crate::trouble::{self, Refusal};
@@ -103,8 +104,12 @@ impl EtcdLock {
         let next = match held.next {
             Some(next) => next,
             None => {
-                let number = lock_key::new_lease().map_err(no_number)?;
-                self.leases.push(number);
+                // One that was asked for before, and was not answered, is asked for again.
+                let number = match self.leases.last() {
+                    Some(&latest) if latest != held.lease.number => latest,
+                    _ => lock_key::new_lease().map_err(no_number)?,
+                };
+                self.leases = vec![held.lease.number, number];
                 let granted = self.members.ask("get a new lease for", |member| member.grant(number)).await?;
                 length = granted.length;
                 *held.next.insert(Lease { number, term: granted.term })
@@ -125,7 +130,7 @@ impl Backend for EtcdLock {
         if let Some(key) = self.members.ask("look at", Member::holder).await?.kvs().first() {
             return self.contended(key).await;
         }
-        self.members.agree_on_a_cluster("lock").await?;
+        one_cluster::agree(&self.members, "lock").await?;
         let ours = OurKey::new(&self.prefix).map_err(no_number)?;
         (self.leases, self.release) = (vec![ours.lease], Release::Due);
         let granted = self.members.ask("get a lease for", |member| member.grant(ours.lease)).await?;

@@ -5,6 +5,7 @@
 //! | `backend` | the storage verbs |
 //! | `lock_key` | the lock in etcd's key space, as `etcdctl lock` has it |
 //! | `ask` | any one member may be silent: how several are asked |
+//! | `one_cluster` | in which cluster the lock is taken |
 //! | `member` | one member, and what it is asked |
 //! | `connection` | the connection to it |
 //! | `trouble` | errors in words, and whether waiting can cure them |
@@ -24,6 +25,7 @@ mod endpoint;
 mod file;
 mod lock_key;
 mod member;
+mod one_cluster;
 mod settings;
 mod tls;
 mod trouble;

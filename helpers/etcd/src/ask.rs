@@ -43,7 +43,7 @@ impl Members {
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> + Clone {
         self.all.iter()
     }
 

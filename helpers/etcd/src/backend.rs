@@ -78,9 +78,10 @@ impl EtcdLock {
     /// lease up to half a second late.
     async fn contended(&self, key: &KeyValue) -> Result<Acquired, Failure> {
         let question = self.members.ask("ask for the lease of", |member| member.time_left(key.lease()));
-        // A holder that lives has most of its lease left. No answer is none to wait for.
+        // A holder that lives has most of its lease left, by far more than a second where it is not the shortest that any etcd
+        // grants. No answer is none to wait for.
         match timeout(self.members.patience(), question).await {
-            Ok(Ok(None | Some(0))) if key.lease() != 0 => {
+            Ok(Ok(None | Some((0, 2..)))) if key.lease() != 0 => {
                 let remedy = "see its holder (--status)";
                 Err(Failure::transient("lock", "another has it, with a lease that is running out", remedy))
             }
@@ -89,7 +90,8 @@ impl EtcdLock {
     }
 
     async fn revoke(&self) -> Result<(), Failure> {
-        for lease in &self.leases {
+        // The newest has the key.
+        for lease in self.leases.iter().rev() {
             self.members.ask("release", |member| member.revoke(*lease)).await?;
         }
         Ok(())
@@ -99,6 +101,7 @@ impl EtcdLock {
     /// and 3.5.13 whose leader was frozen for longer than the lease revokes it when it goes on, though its successor has kept
     /// it (etcd issue 15247): it knows of no lease that is newer than itself. How long the new one lasts.
     async fn follow_the_leader(&mut self, term: u64) -> Result<Duration, Failure> {
+        while self.unanswered.borrow_mut().try_join_next().is_some() {}
         let Some(held) = self.held.as_mut().filter(|held| held.lease.term != term) else { return Ok(Duration::MAX) };
         let mut length = Duration::MAX;
         let next = match held.next {
@@ -140,7 +143,7 @@ impl Backend for EtcdLock {
                 let OurKey { key, lease: number } = ours;
                 tracing::info!("{key} of {:?}, made at revision {made_at}", granted.length);
                 let lease = Lease { number, term: granted.term };
-                self.held = Some(Held { key, value, made_at, lease, next: None });
+                self.held = Some(Held { key, value, made_at, lease, next: None, seen_term: granted.term });
                 Ok(Acquired::Held(Some(granted.length)))
             }
             Put::Refused => {
@@ -163,15 +166,19 @@ impl Backend for EtcdLock {
                 Renewal::Kept(kept) => kept,
                 Renewal::Lost(why) => return Ok(Renewed::Lost(why)),
             };
-        if let Some(held) = &mut self.held {
-            match held.next {
-                Some(next) if next.number == lease => (held.lease, held.next) = (next, None),
-                _ if next_is_gone => held.next = None,
-                _ => {}
-            }
+        let Some(held) = &mut self.held else { return Ok(Renewed::Kept(Some(left))) };
+        match held.next {
+            Some(next) if next.number == lease => (held.lease, held.next) = (next, None),
+            _ if next_is_gone => held.next = None,
+            _ => {}
         }
-        // What is answered already must not be spoilt by what is not: well before the core gives this call up.
+        // What is answered already must not be spoilt by what is not: well before the core gives this call up, and not with
+        // the first answer of a new leader, which may come late.
+        let is_new = std::mem::replace(&mut held.seen_term, term) != term;
         let time = (MOST_OF_A_CALL * self.members.patience()).saturating_sub(begun.elapsed());
+        if is_new || time.is_zero() {
+            return Ok(Renewed::Kept(Some(left)));
+        }
         match timeout(time, self.follow_the_leader(term)).await {
             Ok(Ok(length)) => return Ok(Renewed::Kept(Some(left.min(length)))),
             Ok(Err(failure)) => tracing::info!("{}", failure.trouble().line(&self.name)),
@@ -224,6 +231,7 @@ impl Backend for EtcdLock {
             holder.insert("lease".into(), "none".into());
         } else {
             let left = self.members.ask("ask for the lease of", |member| member.time_left(key.lease())).await?;
+            let left = left.map(|(left, _)| left);
             holder.insert("lease".into(), format!("{:x}", key.lease()).into());
             holder.insert("lease_left_seconds".into(), left.into());
         }

@@ -96,7 +96,7 @@ impl Connection {
         if let Some(client) = self.client.borrow().as_ref() {
             return Ok(client.clone());
         }
-        let tls = if self.is_https() { Some(self.access.tls.options().await?) } else { None };
+        let mut tls = if self.is_https() { Some(self.access.tls.options().await?) } else { None };
         let connected = match self.connect(tls.clone(), true).await {
             // As etcd's own clients: without a token then. It may have been switched off while we hold the lock.
             Err(EtcdError::GRpcStatus(status)) if status.message().ends_with("authentication is not enabled") => {
@@ -104,7 +104,10 @@ impl Connection {
             }
             // Before anything is sent: a certificate that was renewed may be there before its key.
             Err(EtcdError::TransportError(error)) => match self.access.tls.last() {
-                Some(last) => self.connect(Some(last), true).await,
+                Some(last) => {
+                    tls = Some(last);
+                    self.connect(tls.clone(), true).await
+                }
                 None => Err(EtcdError::TransportError(error)),
             },
             answer => answer,

@@ -31,7 +31,7 @@ pub(crate) fn new_lease() -> std::io::Result<i64> {
     Ok((i64::from_ne_bytes(bytes) & i64::MAX).max(1))
 }
 
-/// A lease, and the raft term in which etcd made it.
+/// A lease, and the raft term in which etcd made it, or 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) number: i64,
@@ -48,6 +48,8 @@ pub(crate) struct Held {
     pub(crate) lease: Lease,
     /// To which it moves, until it is known that it has.
     pub(crate) next: Option<Lease>,
+    /// The raft term of the last renewal.
+    pub(crate) seen_term: u64,
 }
 
 /// What all keys of the lock begin with.

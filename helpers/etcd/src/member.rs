@@ -34,7 +34,7 @@ pub(crate) struct Member {
 pub(crate) struct Granted {
     /// How long it lasts, which may be longer than asked for (FACTS B1).
     pub(crate) length: Duration,
-    /// The raft term in which.
+    /// The raft term in which; 0 where that is not known.
     pub(crate) term: u64,
 }
 
@@ -104,19 +104,21 @@ impl Member {
                 // Made already: by this request at another member. Nobody else has its number.
                 Err(EtcdError::GRpcStatus(status)) if status.message().ends_with("lease already exists") => {
                     let mut found = again.lease_time_to_live(lease, None).await?;
-                    Ok((found.take_header(), found.granted_ttl()))
+                    // In which term, this answer does not say.
+                    Ok((found.take_header(), 0, found.granted_ttl()))
                 }
-                answer => answer.map(|mut granted| (granted.take_header(), granted.ttl())),
+                answer => answer.map(|mut granted| {
+                    let header = granted.take_header();
+                    let term = header.as_ref().map_or(0, ResponseHeader::raft_term);
+                    (header, term, granted.ttl())
+                }),
             }
         });
-        let (header, seconds) = granted.await?;
+        let (header, term, seconds) = granted.await?;
         self.connection.of_our_cluster(header.as_ref())?;
         match u64::try_from(seconds) {
             // Of the answer, never of the request.
-            Ok(seconds) if seconds > 0 => {
-                let term = header.map_or(0, |header| header.raft_term());
-                Ok(Granted { length: Duration::from_secs(seconds), term })
-            }
+            Ok(seconds) if seconds > 0 => Ok(Granted { length: Duration::from_secs(seconds), term }),
             _ => Err(Refusal::passing("the lease is gone as soon as it was made")),
         }
     }
@@ -148,8 +150,12 @@ impl Member {
         let mut client = self.connection.client().await?;
         let key = held.key.as_str();
         let put = TxnOp::put(key, held.value.as_str(), Some(PutOptions::new().with_lease(next.number)));
-        let still_ours = [Compare::create_revision(key, CompareOp::Equal, held.made_at)];
-        let done = self.connection.checked(client.txn(Txn::new().when(still_ours).and_then([put])).await)?;
+        // And from where it is: a move that had no answer must not take it back later.
+        let still_there = [
+            Compare::create_revision(key, CompareOp::Equal, held.made_at),
+            Compare::lease(key, CompareOp::Equal, held.lease.number),
+        ];
+        let done = self.connection.checked(client.txn(Txn::new().when(still_there).and_then([put])).await)?;
         self.connection.of_our_cluster(done.header())?;
         Ok(done.succeeded())
     }
@@ -231,12 +237,12 @@ impl Member {
         }
     }
 
-    /// What is left of a lease, in whole seconds; `None`: there is no such lease.
-    pub(crate) async fn time_left(&self, lease: i64) -> Result<Option<i64>, Refusal> {
+    /// What is left of a lease, and its whole length, in whole seconds; `None`: there is no such lease.
+    pub(crate) async fn time_left(&self, lease: i64) -> Result<Option<(i64, i64)>, Refusal> {
         let mut client = self.connection.client().await?;
         let found = self.connection.checked(client.lease_time_to_live(lease, None).await)?;
         self.connection.of_our_cluster(found.header())?;
-        Ok(Some(found.ttl()).filter(|left| *left >= 0))
+        Ok(Some((found.ttl(), found.granted_ttl())).filter(|(left, _)| *left >= 0))
     }
 
     /// Whether it is the leader, and the alarms that it knows of.

@@ -218,13 +218,13 @@ pub(crate) fn different_clusters<'a>(operation: &str, members: impl Iterator<Ite
 }
 
 /// Fewer than half of the members show their cluster.
-pub(crate) fn too_few<'a>(operation: &str, members: impl Iterator<Item = &'a Member>) -> Failure {
-    let words = failure(operation, members);
-    let cause = format!(
-        "fewer than half of the members named answer, and they alone may be of another cluster: {}",
-        words.trouble().cause
-    );
-    Failure::transient(operation, cause, SEE_MEMBERS)
+pub(crate) fn too_few<'a>(operation: &str, members: impl Iterator<Item = &'a Member> + Clone) -> Failure {
+    let lasting = |member: &&Member| member.connection.said().is_some_and(|refusal| refusal.lasts);
+    let (lost, named) = (members.clone().filter(lasting).count(), members.clone().count());
+    let (Failure::Permanent(words) | Failure::Transient(words)) = failure(operation, members);
+    let why = "fewer than half of the members named answer, and they alone may be of another cluster";
+    let new = if 2 * lost > named { Failure::permanent } else { Failure::transient };
+    new(operation, format!("{why}: {}", words.cause), &words.remedy)
 }
 
 /// What all members come to. Waiting cures it if it cures one of them.

@@ -125,7 +125,7 @@ impl End {
         })
     }
 
-    /// A message that cannot be sent has no reader, or one that has been stopped for hours and is past its
+    /// A message that cannot be sent has no reader, or one that has been stopped for long and is past its
     /// deadline: what follows from either does not depend on the message.
     fn send(&self, message: &[u8]) {
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;

@@ -90,7 +90,7 @@ impl EtcdLock {
     }
 
     async fn revoke(&self) -> Result<(), Failure> {
-        // The newest has the key.
+        // The key goes with the newest, unless it is just moving there.
         for lease in self.leases.iter().rev() {
             self.members.ask("release", |member| member.revoke(*lease)).await?;
         }
@@ -114,8 +114,13 @@ impl EtcdLock {
                 };
                 self.leases = vec![held.lease.number, number];
                 let granted = self.members.ask("get a new lease for", |member| member.grant(number)).await?;
+                let next = *held.next.insert(Lease { number, term: granted.term });
+                // Granted by an earlier request, who knows when: the next renewal is to keep it alive first.
+                if granted.term == 0 {
+                    return Ok(Duration::MAX);
+                }
                 length = granted.length;
-                *held.next.insert(Lease { number, term: granted.term })
+                next
             }
         };
         let ours = &*held;

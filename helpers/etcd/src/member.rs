@@ -9,9 +9,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use etcd_client::{
-    Client, Compare, CompareOp, Error as EtcdError, GetOptions, GetResponse, KeyValue, LeaseGrantOptions,
-    LeaseKeepAliveStream, LeaseKeeper, PutOptions, ResponseHeader, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse,
+    Compare, CompareOp, Error as EtcdError, GetOptions, GetResponse, KeyValue, LeaseGrantOptions, LeaseKeepAliveStream,
+    LeaseKeeper, PutOptions, ResponseHeader, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse,
 };
+use futures_util::future::try_join;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -164,14 +165,13 @@ impl Member {
     /// for a lease that its successor has let expire. So an answer counts only when a quorum, asked after it, shows our key
     /// in the raft term of the answer: then there was no newer leader.
     pub(crate) async fn renew(&self, held: &Held) -> Result<Renewal, Refusal> {
-        let mut client = self.connection.client().await?;
         let is_needed =
             |number: i64| number == held.lease.number || held.next.is_some_and(|next| number == next.number);
         self.keepalives.borrow_mut().retain(|(keeper, _)| is_needed(keeper.id()));
-        let ours = self.keep_alive(&mut client, held.lease.number).await?;
-        let next = match held.next {
-            Some(next) => Some(self.keep_alive(&mut client, next.number).await?),
-            None => None,
+        let ours = self.keep_alive(held.lease.number);
+        let (ours, next) = match held.next {
+            Some(next) => try_join(ours, self.keep_alive(next.number)).await.map(|(ours, next)| (ours, Some(next)))?,
+            None => (ours.await?, None),
         };
 
         let found = self.get(&held.key, GetOptions::new()).await?;
@@ -198,7 +198,8 @@ impl Member {
     }
 
     /// One keepalive. The client hides the answer to the one that opens a stream, so that it is followed by another.
-    async fn keep_alive(&self, client: &mut Client, lease: i64) -> Result<Ack, Refusal> {
+    async fn keep_alive(&self, lease: i64) -> Result<Ack, Refusal> {
+        let mut client = self.connection.client().await?;
         let place = self.keepalives.borrow().iter().position(|(keeper, _)| keeper.id() == lease);
         let kept = place.map(|place| self.keepalives.borrow_mut().swap_remove(place));
         let (mut keeper, mut answers) = match kept {

@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use mutex_tests::roster::ANSWER_LIMIT;
+use mutex_tests::services::etcd::MEMBERS;
 use mutex_tests::services::etcd::keys::Key;
 use mutex_tests::wait::wait_for;
 use rustix::process::Signal;
 
 use crate::lock::Lock;
+use crate::relay::Relay;
 use crate::{Case, GONE, NOISE};
 
 pub(crate) const CASES: &[Case] = &[
     ("after a change of leader the lock goes with a lease that the old one does not know, and leaves nothing", moved),
+    ("a move of the key that arrives after the next one does not take it back", late_move),
     ("a taker in the last second of a dead holder's lease is answered 0 as soon as that is over", last_second),
 ];
 
@@ -43,6 +46,35 @@ fn moved() -> anyhow::Result<()> {
     let left = lock.etcd.leases()?;
     ensure!(left.is_empty(), "leases that are left: {left:x?}");
     Ok(())
+}
+
+/// The move is asked of one member, whose request stays on the way, and done by another; then the leader changes again.
+fn late_move() -> anyhow::Result<()> {
+    let lock = Lock::alone()?;
+    let relay = Relay::open_way(&lock.etcd, 0)?;
+    let endpoints = [&relay.endpoint(), lock.etcd.endpoint(1), lock.etcd.endpoint(2)].join(",");
+    let held = lock.holder(&["4", "--endpoints", &endpoints])?;
+    let first = holder(&lock)?.lease;
+    // The key's content, which only the move carries now.
+    relay.hold_up(b"\"host\"");
+    let second = after_a_change(&lock, first)?;
+    relay.wait_reached(Duration::ZERO)?;
+    let third = after_a_change(&lock, second)?;
+    relay.open();
+    held.pipe()?.stays_silent(LEASE)?;
+    let last = holder(&lock)?.lease;
+    ensure!(last == third, "the key goes with {last:x}, after {first:x}, {second:x} and {third:x}");
+    Ok(())
+}
+
+/// Makes another member the leader; the lease with which the key goes then, which was another before.
+fn after_a_change(lock: &Lock, before: i64) -> anyhow::Result<i64> {
+    let leader = lock.etcd.leader()?;
+    let next = lock.etcd.status((leader + 1) % MEMBERS)?;
+    lock.etcd.etcdctl_at(leader, &["move-leader", &format!("{:x}", next.id)])?;
+    let moved = || holder(lock).ok().map(|now| now.lease).filter(|lease| *lease != before);
+    let (lease, _) = wait_for("the key to go with another lease", 2 * LEASE, moved)?;
+    Ok(lease)
 }
 
 /// etcd ends a lease up to half a second late: who looks in that time, and is sent away, comes back after CTDB's 5 s.

@@ -23,6 +23,7 @@ const PREFACE: usize = 24;
 /// Length (3), kind (1), flags (1), stream (4).
 const FRAME_HEAD: usize = 9;
 const HEADERS: u8 = 1;
+const RESET: u8 = 3;
 
 /// What is held up, from a request on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +48,10 @@ struct Gate {
 
 struct State {
     requests: usize,
-    /// From which on it is held up; `None`: not any more.
+    /// From which on it is held up; `None`: not any more, or not yet.
     from: Option<usize>,
+    /// What a request carries with which that begins.
+    content: Option<&'static [u8]>,
     is_over: bool,
 }
 
@@ -61,10 +64,19 @@ impl State {
 impl Relay {
     /// One that holds up what belongs to request number `from`, and all that follows.
     pub(crate) fn new(etcd: &Etcd, member: usize, held: Held, from: usize) -> anyhow::Result<Self> {
+        Self::with(etcd, member, held, Some(from))
+    }
+
+    /// One that lets everything through as yet.
+    pub(crate) fn open_way(etcd: &Etcd, member: usize) -> anyhow::Result<Self> {
+        Self::with(etcd, member, Held::Requests, None)
+    }
+
+    fn with(etcd: &Etcd, member: usize, held: Held, from: Option<usize>) -> anyhow::Result<Self> {
         let target = etcd.endpoint(member).strip_prefix("http://").context("no plain member")?.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").context("listen")?;
         let address = listener.local_addr()?;
-        let state = Mutex::new(State { requests: 0, from: Some(from), is_over: false });
+        let state = Mutex::new(State { requests: 0, from, content: None, is_over: false });
         let gate = Arc::new(Gate { held, state, changed: Condvar::new() });
         let way = Arc::clone(&gate);
         std::thread::spawn(move || {
@@ -82,6 +94,11 @@ impl Relay {
     /// Where the member seems to be.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Holds up the next request that carries this, and all that follows; that it was given up does not get through.
+    pub(crate) fn hold_up(&self, content: &'static [u8]) {
+        self.gate.state().content = Some(content);
     }
 
     /// Waits until there is something to hold up.
@@ -111,6 +128,20 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether this is what is to be held up; then it is from now on.
+    fn looks_for(&self, frame: &[u8]) -> bool {
+        let mut state = self.state();
+        let is_it = state.content.is_some_and(|content| frame.windows(content.len()).any(|part| part == content));
+        if is_it {
+            (state.content, state.from) = (None, Some(0));
+        }
+        is_it
+    }
+
+    fn wait_over(&self) {
+        drop(self.changed.wait_while(self.state(), |state| !state.is_over));
+    }
+
     /// Waits until what is on this way may go on; `false` when the relay is over.
     fn passes(&self, way: Held) -> bool {
         let is_held = |state: &mut State| way == self.held && state.is_reached() && !state.is_over;
@@ -125,7 +156,11 @@ fn connect(client: TcpStream, target: &str, gate: &Arc<Gate>) -> std::io::Result
     member.set_nodelay(true)?;
     let (from_client, to_member, way) = (client.try_clone()?, member.try_clone()?, Arc::clone(gate));
     std::thread::spawn(move || {
-        let _ = requests(&from_client, &to_member, &way);
+        let mut was_chosen = false;
+        let _ = requests(&from_client, &to_member, &way, &mut was_chosen);
+        if was_chosen {
+            way.wait_over();
+        }
         // What was sent before arrives, as with a member that was frozen meanwhile.
         let _ = to_member.shutdown(Shutdown::Write);
     });
@@ -137,8 +172,9 @@ fn connect(client: TcpStream, target: &str, gate: &Arc<Gate>) -> std::io::Result
     Ok(())
 }
 
-/// Frame by frame, and counts those that begin a request.
-fn requests(mut from: &TcpStream, mut to: &TcpStream, gate: &Gate) -> std::io::Result<()> {
+/// Frame by frame, and counts those that begin a request. Of one that was chosen by its content the member does not hear that
+/// it was given up.
+fn requests(mut from: &TcpStream, mut to: &TcpStream, gate: &Gate, was_chosen: &mut bool) -> std::io::Result<()> {
     let mut preface = [0; PREFACE];
     from.read_exact(&mut preface)?;
     to.write_all(&preface)?;
@@ -150,6 +186,10 @@ fn requests(mut from: &TcpStream, mut to: &TcpStream, gate: &Gate) -> std::io::R
         from.read_exact(&mut frame[FRAME_HEAD..])?;
         if frame[3] == HEADERS {
             gate.state().requests += 1;
+        }
+        *was_chosen |= gate.looks_for(&frame);
+        if *was_chosen && frame[3] == RESET {
+            continue;
         }
         if !gate.passes(Held::Requests) {
             return Ok(());

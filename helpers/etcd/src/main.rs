@@ -40,7 +40,7 @@ use mutex_core::{Helper, Options, seconds};
 
 use settings::{Flags, Settings};
 
-/// A dead leader's lease has always run out by CTDB's second try (DESIGN 4).
+/// A dead leader's lease has run out by CTDB's second try (DESIGN 4), or is in its last second, which a taker waits for.
 const DEFAULT_LEASE: Duration = Duration::from_secs(9);
 /// etcd grants no shorter one: three halves of its election timeout, with its default of 1 s (FACTS B1).
 const SHORTEST_LEASE: Duration = Duration::from_secs(2);

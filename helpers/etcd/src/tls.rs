@@ -11,7 +11,6 @@ use std::time::Duration;
 use etcd_client::{Certificate, Identity, TlsOptions};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 

@@ -56,6 +56,7 @@ pub(crate) fn succession(
 ) -> anyhow::Result<Succession> {
     // `ctdb status` answers with a broadcast.
     let old = running.cluster.wait_healthy()?;
+    // The moment of the end, in the second between two broadcasts.
     std::thread::sleep(after);
     let watch = Stopwatch::start(&running.cluster)?;
     end(old)?;

@@ -106,7 +106,7 @@ fn unanswered(held: Held, end: End) -> anyhow::Result<()> {
     };
     nothing_left(&lock, limit, open)?;
     if held == Held::Requests {
-        // What was on the way longest.
+        // That nothing comes of what was on the way longest, only time can show.
         std::thread::sleep(GONE);
         nothing_left(&lock, Duration::ZERO, Instant::now())?;
     }

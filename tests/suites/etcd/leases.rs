@@ -10,12 +10,13 @@ use mutex_tests::wait::wait_for;
 use rustix::process::Signal;
 
 use crate::lock::Lock;
-use crate::relay::Relay;
+use crate::relay::{Held, Relay};
 use crate::{Case, GONE, NOISE};
 
 pub(crate) const CASES: &[Case] = &[
     ("after a change of leader the lock goes with a lease that the old one does not know, and leaves nothing", moved),
     ("a move of the key that arrives after the next one does not take it back", late_move),
+    ("a new lease whose grant had no answer at first: the pipe ends before that lease does", late_grant),
     ("a taker in the last second of a dead holder's lease is answered 0 as soon as that is over", last_second),
 ];
 
@@ -51,7 +52,7 @@ fn moved() -> anyhow::Result<()> {
 /// The move is asked of one member, whose request stays on the way, and done by another; then the leader changes again.
 fn late_move() -> anyhow::Result<()> {
     let lock = Lock::alone()?;
-    let relay = Relay::open_way(&lock.etcd, 0)?;
+    let relay = Relay::open_way(&lock.etcd, 0, Held::Requests)?;
     let endpoints = [&relay.endpoint(), lock.etcd.endpoint(1), lock.etcd.endpoint(2)].join(",");
     let held = lock.holder(&["4", "--endpoints", &endpoints])?;
     let first = holder(&lock)?.lease;
@@ -67,14 +68,49 @@ fn late_move() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The lease is made, and the helper hears of it with the next renewal. It has not been kept alive until then: when the key
+/// goes with it, and the helper is cut off at once, what is left of it is not the whole.
+fn late_grant() -> anyhow::Result<()> {
+    const LEASE: Duration = Duration::from_secs(12);
+    /// After the helper has given the grant up, and before its next renewal (a fifth of the lease).
+    const LATE: Duration = Duration::from_secs(2);
+    let lock = Lock::alone()?;
+    let relay = Relay::open_way(&lock.etcd, 0, Held::Answers)?;
+    let held = lock.holder(&[&LEASE.as_secs().to_string(), "--endpoints", &relay.endpoint()])?;
+    let first = holder(&lock)?.lease;
+    // A grant as protobuf has it: field 1 is the length in seconds, field 2 the number.
+    relay.hold_up(b"\x08\x0c\x10");
+    change_leader(&lock)?;
+    let granted = || lock.etcd.leases().is_ok_and(|leases| leases.len() == 2).then_some(());
+    wait_for("the new lease", LEASE, granted)?;
+    std::thread::sleep(LATE);
+    relay.open();
+    let moved = || holder(&lock).is_ok_and(|now| now.lease != first).then_some(());
+    wait_for("the key to go with the new lease", LEASE, moved)?;
+    drop(relay);
+    let ends = || {
+        // In this order: what is gone when the pipe is seen to be open must not be.
+        let is_there = lock.is_held().ok()?;
+        let is_open = held.pipe().ok()?.is_silent();
+        (!is_there || !is_open).then_some(!is_open)
+    };
+    let (in_time, _) = wait_for("the end of the pipe, or of the lock", 2 * LEASE, ends)?;
+    ensure!(in_time, "the lock is gone, and the pipe is open");
+    Ok(())
+}
+
 /// Makes another member the leader; the lease with which the key goes then, which was another before.
 fn after_a_change(lock: &Lock, before: i64) -> anyhow::Result<i64> {
-    let leader = lock.etcd.leader()?;
-    let next = lock.etcd.status((leader + 1) % MEMBERS)?;
-    lock.etcd.etcdctl_at(leader, &["move-leader", &format!("{:x}", next.id)])?;
+    change_leader(lock)?;
     let moved = || holder(lock).ok().map(|now| now.lease).filter(|lease| *lease != before);
     let (lease, _) = wait_for("the key to go with another lease", 2 * LEASE, moved)?;
     Ok(lease)
+}
+
+fn change_leader(lock: &Lock) -> anyhow::Result<()> {
+    let leader = lock.etcd.leader()?;
+    let next = lock.etcd.status((leader + 1) % MEMBERS)?;
+    lock.etcd.etcdctl_at(leader, &["move-leader", &format!("{:x}", next.id)]).map(drop)
 }
 
 /// etcd ends a lease up to half a second late: who looks in that time, and is sent away, comes back after CTDB's 5 s.

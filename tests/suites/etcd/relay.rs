@@ -68,8 +68,8 @@ impl Relay {
     }
 
     /// One that lets everything through as yet.
-    pub(crate) fn open_way(etcd: &Etcd, member: usize) -> anyhow::Result<Self> {
-        Self::with(etcd, member, Held::Requests, None)
+    pub(crate) fn open_way(etcd: &Etcd, member: usize, held: Held) -> anyhow::Result<Self> {
+        Self::with(etcd, member, held, None)
     }
 
     fn with(etcd: &Etcd, member: usize, held: Held, from: Option<usize>) -> anyhow::Result<Self> {
@@ -96,7 +96,8 @@ impl Relay {
         format!("http://{}", self.address)
     }
 
-    /// Holds up the next request that carries this, and all that follows; that it was given up does not get through.
+    /// Holds up the next request that carries this or its answer, and all that follows; that it was given up does not get
+    /// through.
     pub(crate) fn hold_up(&self, content: &'static [u8]) {
         self.gate.state().content = Some(content);
     }

@@ -58,7 +58,9 @@ mon client hunt interval = 0.1
 ",
         keyring(dir).display()
     );
-    // By default a map waits for a second for further changes.
+    // By default a map waits for a second for further changes, and the manager splits a new pool into 32 placement groups
+    // a few seconds after its start: where the OSDs are frozen just then, they do not finish that within half a minute of
+    // their thaw, and answer nothing meanwhile.
     let conf = format!(
         "[global]
 fsid = {fsid}
@@ -71,6 +73,7 @@ mon data = {place}/mon
 mon allow pool size one = true
 osd pool default size = 2
 osd pool default min size = 2
+osd pool default pg autoscale mode = off
 paxos propose interval = 0.05
 paxos min wait = 0.01
 {daemon}[mgr]

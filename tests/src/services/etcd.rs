@@ -5,7 +5,7 @@
 //! | [`accounts`] | the users of a cluster with authentication |
 //! | [`keys`] | who is in line for a lock in it |
 //! | [`locker`] | `etcdctl lock`, running |
-//! | [`network`] | the hosts of a cluster that can be cut off |
+//! | `network` | the hosts of a cluster that can be cut off |
 //! | [`tls`] | certificates |
 //! | `facts` | what the cluster says of itself |
 //! | `faults` | what can be done to it |
@@ -19,7 +19,7 @@ mod faults;
 pub mod keys;
 pub mod locker;
 mod member;
-pub mod network;
+mod network;
 mod shared;
 mod start;
 pub mod tls;
@@ -33,8 +33,9 @@ use tempfile::TempDir;
 use super::addresses::Block;
 use super::command::{Outcome, start};
 use super::guard::Guard;
+use super::network::Inside;
 use member::Member;
-use network::{Inside, Network};
+use network::Hosts;
 pub use shared::{end_shared, shared};
 use tls::Tls;
 
@@ -63,7 +64,7 @@ pub struct Setup {
     /// Clients have to name themselves, see [`accounts`]; a token lives for so long after its last use, in whole
     /// seconds.
     pub auth: Option<Duration>,
-    /// Every member has a network of its own, and so has who asks them: see [`network`].
+    /// Every member has a network of its own, and so has who asks them: see `network`.
     pub own_network: bool,
     /// How long a member waits for word of its leader; `None`: etcd's second. No lease is shorter than one and a half.
     pub election: Option<Duration>,
@@ -77,7 +78,7 @@ pub struct Etcd {
     members: [Member; MEMBERS],
     setup: Setup,
     tls: Option<Tls>,
-    network: Option<Network>,
+    network: Option<Hosts>,
     _guard: Guard,
     dir: TempDir,
     _addresses: Option<Block>,

@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 use anyhow::Context;
 
 /// Waits for the end of its standard input, which comes however the test ends. Then every process of the service is
-/// killed, again until there is none (one may just have been started), and the directory goes.
+/// killed, again until there is none (one may just have been started), what is mounted below the directory is unmounted,
+/// and the directory goes.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 cat >/dev/null
@@ -19,6 +20,9 @@ while left=$(grep -lszF "$1=$0/" /proc/[0-9]*/environ); [ -n "$left" ]; do
         kill -KILL "${pid%/environ}" 2>/dev/null
     done
 done
+while read -r _ point _; do
+    case $point in "$0"/*) umount -lc "$point" ;; esac
+done </proc/mounts
 rm -rf "$0"
 "#;
 

@@ -5,9 +5,11 @@
 
 mod addresses;
 pub mod ceph;
+pub mod cluster_fs;
 mod command;
 pub mod ctdb;
 pub mod disk;
 pub mod etcd;
 pub mod fuse;
 mod guard;
+pub mod network;

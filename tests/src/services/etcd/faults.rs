@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use super::{Etcd, MEMBERS, Member, Network};
+use super::{Etcd, Hosts, MEMBERS, Member};
 use crate::fault::Fault;
 
 impl Etcd {
@@ -101,7 +101,7 @@ impl Etcd {
         self.members[member].start(self.network.as_ref().map(|network| network.member(member)))
     }
 
-    fn network(&self) -> anyhow::Result<&Network> {
+    fn network(&self) -> anyhow::Result<&Hosts> {
         self.network.as_ref().context("the members of this cluster have no network of their own")
     }
 }

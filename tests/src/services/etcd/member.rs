@@ -8,9 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, ensure};
 
-use super::network::Namespace;
 use super::{ETCD, PLACE_VARIABLE};
 use crate::process::Process;
+use crate::services::network::Namespace;
 
 /// A member, running or not. Ends with this value.
 pub(super) struct Member {

@@ -11,8 +11,9 @@ use tempfile::TempDir;
 
 use super::accounts::HASH_COST;
 use super::tls::{Identity, Tls};
-use super::{Block, Etcd, Guard, MEMBERS, Member, Network, PLACE_VARIABLE, PROGRAMS, Setup, network};
+use super::{Block, Etcd, Guard, Hosts, MEMBERS, Member, PLACE_VARIABLE, PROGRAMS, Setup};
 use crate::process::programs;
+use crate::services::network::address;
 
 /// Where clients ask, and where members talk to each other.
 const CLIENT_PORT: u16 = 2379;
@@ -30,11 +31,11 @@ impl Etcd {
         for (path, package) in PROGRAMS {
             programs::packaged(path, package)?;
         }
-        let own_network = setup.own_network.then(Network::new).transpose()?;
+        let own_network = setup.own_network.then(Hosts::new).transpose()?;
         let block = if setup.own_network { None } else { Some(Block::reserve(MEMBERS, CLIENT_PORT)?) };
         let addresses: Vec<Ipv4Addr> = match &block {
             Some(block) => block.all().to_vec(),
-            None => (0..MEMBERS).map(network::address).collect(),
+            None => (0..MEMBERS).map(address).collect(),
         };
         let dir = directory().context("make the cluster's directory")?;
         let guard = Guard::over(dir.path(), PLACE_VARIABLE)?;

@@ -1,0 +1,155 @@
+//! Hosts that can be cut off: a network namespace each, all on one switch, which is a bridge in a namespace of its own.
+//!
+//! No namespace has a name and none is the machine's: two clusters cannot meet, and all of it goes with the processes
+//! inside and the descriptors here. A host is cut off by taking its port out of the switch: its own interface keeps its
+//! carrier, and what it sends is not answered by anybody, not even by a refusal.
+//!
+//! A thread brings itself and whatever it starts onto a host by `let _inside = host.enter()?;`: a child is born in the
+//! network of the thread that starts it, so `Launch` and `Command` need not know. The thread is put back when that value
+//! ends, since the next case may get the same one; so the value cannot leave its thread.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Seek, Write as _};
+use std::marker::PhantomData;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use nix::sched::{CloneFlags, setns, unshare};
+
+use super::command::run;
+use crate::process::programs;
+
+/// How long `ip` may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+const IP: &str = "/usr/sbin/ip";
+const PACKAGE: &str = "iproute2";
+
+/// A hardware address that nobody has: what is sent to it is lost without a word.
+const NOBODY: &str = "02:00:00:00:00:99";
+
+/// The hosts and their switch. They go with the last process inside.
+pub(super) struct Network {
+    switch: Namespace,
+    hosts: Vec<Namespace>,
+}
+
+/// A network namespace without a name.
+pub(super) struct Namespace(OwnedFd);
+
+/// This thread's stay in another network.
+#[must_use = "the thread goes back when this value ends"]
+pub struct Inside {
+    outside: Option<OwnedFd>,
+    /// Only the thread that went there can come back.
+    _this_thread: PhantomData<*const ()>,
+}
+
+impl Network {
+    /// Makes so many.
+    pub(super) fn new(hosts: usize) -> anyhow::Result<Self> {
+        programs::packaged(IP, PACKAGE)?;
+        let switch = Namespace::new()?;
+        let hosts: Vec<_> = (0..hosts).map(|_| Namespace::new()).collect::<Result<_, _>>()?;
+        let network = Self { switch, hosts };
+        let mut commands = "link add switch type bridge\nlink set switch up\n".to_owned();
+        for (number, host) in network.hosts.iter().enumerate() {
+            // `ip` opens it by this process's descriptor.
+            let netns = format!("/proc/{}/fd/{}", std::process::id(), host.0.as_raw_fd());
+            writeln!(commands, "link add port{number} type veth peer name host netns {netns}")?;
+            writeln!(commands, "link set port{number} master switch up")?;
+        }
+        network.switch.ip(&commands)?;
+        for (number, host) in network.hosts.iter().enumerate() {
+            host.ip(&format!("link set lo up\naddr add {}/24 dev host\nlink set host up\n", address(number)))?;
+        }
+        Ok(network)
+    }
+
+    /// One of them.
+    pub(super) fn host(&self, number: usize) -> &Namespace {
+        &self.hosts[number]
+    }
+
+    /// Nothing reaches it or comes from it.
+    pub(super) fn cut_off(&self, number: usize) -> anyhow::Result<()> {
+        self.switch.ip(&format!("link set port{number} nomaster\n"))
+    }
+
+    /// Takes that back.
+    pub(super) fn reconnect(&self, number: usize) -> anyhow::Result<()> {
+        self.switch.ip(&format!("link set port{number} master switch\n"))
+    }
+
+    /// What two of them send to each other nobody gets.
+    pub(super) fn separate(&self, one: usize, other: usize) -> anyhow::Result<()> {
+        self.at_both_ends(one, other, |peer| format!("neigh replace {peer} lladdr {NOBODY} nud permanent dev host\n"))
+    }
+
+    /// Takes that back.
+    pub(super) fn unite(&self, one: usize, other: usize) -> anyhow::Result<()> {
+        self.at_both_ends(one, other, |peer| format!("neigh del {peer} dev host\n"))
+    }
+
+    fn at_both_ends(&self, one: usize, other: usize, command: impl Fn(Ipv4Addr) -> String) -> anyhow::Result<()> {
+        self.host(one).ip(&command(address(other)))?;
+        self.host(other).ip(&command(address(one)))
+    }
+}
+
+/// The address of a host.
+pub(super) fn address(number: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, u8::try_from(number + 1).unwrap_or(u8::MAX))
+}
+
+impl Namespace {
+    fn new() -> anyhow::Result<Self> {
+        // The thread that makes it stays in it, so it is one that ends.
+        let made = std::thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).context("make a network namespace (needs root)")?;
+            here()
+        });
+        made.join().map_err(|_| anyhow!("a thread panicked"))?.map(Self)
+    }
+
+    /// Puts this thread there.
+    pub(super) fn enter(&self) -> anyhow::Result<Inside> {
+        let outside = here()?;
+        setns(&self.0, CloneFlags::CLONE_NEWNET).context("enter a network namespace")?;
+        Ok(Inside { outside: Some(outside), _this_thread: PhantomData })
+    }
+
+    /// Runs commands of `ip` there. The host's own interface is called `host`.
+    pub(super) fn ip(&self, commands: &str) -> anyhow::Result<()> {
+        let mut file = tempfile::NamedTempFile::new().context("make a file of commands")?;
+        file.write_all(commands.as_bytes())?;
+        file.rewind()?;
+        let _inside = self.enter()?;
+        run(Command::new(IP).arg("-batch").arg(file.path()), LIMIT).with_context(|| format!("ip {commands}")).map(drop)
+    }
+}
+
+impl Inside {
+    /// A stay where the thread is anyway.
+    pub(super) fn nowhere_else() -> Self {
+        Self { outside: None, _this_thread: PhantomData }
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        if let Some(outside) = &self.outside {
+            // It could go there: it can come back.
+            let _ = setns(outside, CloneFlags::CLONE_NEWNET);
+        }
+    }
+}
+
+/// This thread's network.
+fn here() -> anyhow::Result<OwnedFd> {
+    Ok(File::open("/proc/thread-self/ns/net").context("open this thread's network namespace")?.into())
+}

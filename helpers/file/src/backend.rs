@@ -16,8 +16,9 @@ use nix::errno::Errno;
 use rustix::fs::{Advice, fadvise};
 use serde_json::{Map, Value, json};
 
-use crate::holder_line;
-use crate::lock::{LockType, Owner, Sight, Taken, errno};
+use crate::holder_line::{self, Line};
+use crate::known;
+use crate::lock::{Evidence, LockType, Owner, Taken, errno};
 use crate::mount::{self, Mount};
 use crate::place::{FileId, Found, Place, failure, identity};
 
@@ -42,20 +43,20 @@ struct Held {
     /// The one descriptor: to close any other of this file would drop a POSIX lock.
     file: Arc<File>,
     id: FileId,
-    on_a_disk: OnceCell<bool>,
-    /// What this file system showed of our lock when it was taken; `None` where it shows nothing.
-    sight: Option<Sight>,
+    mount: OnceCell<Option<Mount>>,
+    evidence: Evidence,
 }
 
 impl Held {
+    /// Its mount. Not asked for before CTDB has its answer.
+    fn mount(&self) -> Option<&Mount> {
+        self.mount.get_or_init(|| mount::of(&*self.file).ok()).as_ref()
+    }
+
     /// Whether the file system is one of blocks on a disk that this machine itself reads and writes. Elsewhere the fresh
     /// look at the path asks another machine or process.
-    ///
-    /// Asked of the kernel's memory (statfs would ask CephFS's monitors), and not before CTDB has its answer.
     fn is_on_a_disk(&self) -> bool {
-        *self
-            .on_a_disk
-            .get_or_init(|| mount::of(&*self.file).is_ok_and(|mount| ON_A_DISK.contains(&mount.kind.as_str())))
+        self.mount().is_some_and(|mount| ON_A_DISK.contains(&mount.kind.as_str()))
     }
 }
 
@@ -66,36 +67,39 @@ impl FileLock {
 
     /// Whether what we hold still is what everybody else would lock.
     fn prove(&self, held: &Held) -> io::Result<Renewed> {
+        // First of all: it is the truth, and the rest may be old. ceph-fuse answers all of it from its own memory for
+        // half a minute after another has been given the lock.
+        if !held.evidence.is_as_it_was(&held.file)? {
+            return Ok(Renewed::Lost("the file system has dropped the lock, or given it to another".into()));
+        }
         match self.place.look()? {
             Found::Regular(id) if id == held.id => {}
             Found::Nothing => return Ok(Renewed::Lost("the file was removed".into())),
             Found::Regular(_) | Found::Other => return Ok(Renewed::Lost("the file was replaced".into())),
         }
-        // From the file system, not from this machine's memory.
         if held.is_on_a_disk() {
             // There all of the above is answered from memory, and so is a read of what has not reached the disk yet.
             // An error says that the disk answers: that alone costs nothing.
             let _ = held.file.sync_data();
         }
-        fadvise(&*held.file, 0, None, Advice::DontNeed)?;
-        held.file.read_at(&mut [0], 0)?;
-        if held.sight.is_some() && self.lock_type.sight(&held.file)? != held.sight {
-            return Ok(Renewed::Lost("the file system has dropped the lock, or given it to another".into()));
+        if line_place(held.mount()) == Line::Content {
+            read_anew(&held.file)?;
         }
         Ok(Renewed::Kept(None))
     }
 
     fn holder_of(&self, file: &File, id: FileId, mount: &Mount) -> io::Result<(HolderState, Map<String, Value>)> {
-        let owner = match self.lock_type.anybody(file).transpose()? {
-            Some(owner) => owner,
-            None => match flock_owner(id)? {
+        let owner = match self.lock_type.anybody(file)? {
+            // Another's flock does not show everywhere.
+            Owner::Nobody if self.lock_type == LockType::Flock => match flock_owner(id)? {
                 Some(pid) => Owner::Process(pid),
                 None if LOCAL.contains(&mount.kind.as_str()) => Owner::Nobody,
                 None => return Ok((HolderState::Unknown, Map::new())),
             },
+            owner => owner,
         };
         let Owner::Process(pid) = owner else { return Ok((HolderState::Free, Map::new())) };
-        let line = holder_line::read(file);
+        let line = holder_line::read(file, line_place(Some(mount)));
         // A number that is not the line's: the line is an earlier holder's, and only the number is to be trusted.
         let holder = if pid > 0 && line.get("worker_pid").and_then(Value::as_i64) != Some(pid.into()) {
             Map::from_iter([("pid".to_owned(), pid.into())])
@@ -119,13 +123,13 @@ impl Backend for FileLock {
             }
         }
         // Ours from here on: an error below leads to `release`.
-        let held = self.held.insert(Held { file: Arc::new(file), id, on_a_disk: OnceCell::new(), sight: None });
+        let held =
+            self.held.insert(Held { file: Arc::new(file), id, mount: OnceCell::new(), evidence: Evidence::NONE });
         // Between open and lock another may have replaced it: then the lock is on a file that nobody else will lock.
         if !matches!(self.place.look().map_err(look)?, Found::Regular(found) if found == id) {
             return Err(Failure::transient("lock", "it was replaced meanwhile", "see who removes the lock file"));
         }
-        // A file system that cannot be asked is proved by its answers to everything else.
-        held.sight = self.lock_type.sight(&held.file).unwrap_or(None);
+        held.evidence = self.lock_type.evidence(&held.file);
         Ok(Acquired::Held(None))
     }
 
@@ -133,12 +137,19 @@ impl Backend for FileLock {
     async fn announce(&mut self, holder: &Identity) -> Result<(), Failure> {
         let Some(held) = &self.held else { return Ok(()) };
         let (file, holder) = (Arc::clone(&held.file), holder.clone());
+        let (mount, lock_type) = (held.mount().cloned(), self.lock_type);
         thread::Builder::new()
             .name("announce".into())
             .stack_size(ANNOUNCE_STACK_BYTES)
             .spawn(move || {
-                if let Err(error) = holder_line::write(&file, &holder) {
+                if let Err(error) = holder_line::write(&file, line_place(mount.as_ref()), &holder) {
                     tracing::info!("cannot write the holder into the file, the lock is held all the same: {error}");
+                }
+                // What nobody reads is not asked for.
+                if tracing::enabled!(tracing::Level::WARN)
+                    && let Some(caution) = mount.and_then(|mount| known::caution(&mount, lock_type))
+                {
+                    tracing::warn!("{caution}");
                 }
             })
             .map(drop)
@@ -185,18 +196,31 @@ impl Backend for FileLock {
         let (file, mount) = self.place.open_to_look()?;
         let ask = |error| failure("use", error, "see its file system");
         if let Some(file) = &file {
-            fadvise(file, 0, None, Advice::DontNeed).map_err(|error| ask(error.into()))?;
-            file.read_at(&mut [0], 0).map_err(ask)?;
-            self.lock_type.anybody(file).transpose().map_err(ask)?;
+            if line_place(Some(&mount)) == Line::Content {
+                read_anew(file).map_err(ask)?;
+            }
+            self.lock_type.anybody(file).map_err(ask)?;
         }
         let what = if file.is_some() { "the file and its lock" } else { "the directory (no file yet)" };
-        Ok(format!("{what}, on {} ({})", mount.kind, mount.point))
+        let caution = known::caution(&mount, self.lock_type).map(|caution| format!("; {caution}")).unwrap_or_default();
+        Ok(format!("{what}, on {} ({}){caution}", mount.kind, mount.point))
     }
 
     /// Never said: a call that hangs, hangs the keeper's thread.
     fn silence(&self) -> Trouble {
         Trouble::new("reach", "its file system does not answer", "see whether it works (`stat -f`)")
     }
+}
+
+/// Reads from the file system, not from this machine's memory.
+fn read_anew(file: &File) -> io::Result<()> {
+    fadvise(file, 0, None, Advice::DontNeed)?;
+    file.read_at(&mut [0], 0).map(drop)
+}
+
+/// Where the holder's line stands, and with it whether the file's content is for us to touch.
+fn line_place(mount: Option<&Mount>) -> Line {
+    if mount.is_some_and(Mount::is_moosefs) { Line::Attribute } else { Line::Content }
 }
 
 /// Who has flock's lock on the file, as far as this machine knows: `1: FLOCK  ADVISORY  WRITE 123 fe:00:456 0 EOF`
@@ -214,13 +238,15 @@ fn flock_owner(id: FileId) -> io::Result<Option<i32>> {
 }
 
 /// What a cluster file system answers for a file whose locks it has dropped: the client was evicted or the mount's
-/// daemon is gone (FACTS C3: EIO on CephFS and NFS, EBADFD on GlusterFS, ENOTCONN, ESHUTDOWN, ECONNABORTED on FUSE).
+/// daemon is gone (FACTS C3: EIO on CephFS and NFS, EBADFD on GlusterFS, ENOTCONN, ESHUTDOWN, ECONNABORTED on FUSE; EBADF
+/// from a ceph-fuse that has connected anew, as measured: our own descriptor is open).
 fn means_lost(error: &io::Error) -> bool {
     matches!(
         errno(error),
         Errno::EIO
             | Errno::ESTALE
             | Errno::EBADFD
+            | Errno::EBADF
             | Errno::ENODEV
             | Errno::ENXIO
             | Errno::ENOTCONN

@@ -3,10 +3,15 @@
 //! `posix` and `ofd` lock byte 0 of the file, as Samba's file helper does, so that all three exclude each other.
 //! Asking never locks: locking again would take a lost lock back in silence. A lock of our own shows up only when
 //! asked for as somebody else, so a POSIX lock is asked for as an open file description and the other way round
-//! (FACTS C4); flock has no question.
+//! (FACTS C4).
 //!
-//! `ofd` is refused on FUSE: when a holder is killed, the kernel sends the server no unlock for that kind of owner (seen
-//! on Linux 6.18, with a server that keeps the locks; FACTS C3 doubted it).
+//! `flock` has no such question. Where it is one kind of lock with the others (GlusterFS, NFS) it shows up as an open
+//! file description's, whatever byte is asked about. Elsewhere its holder locks a byte more, the witness: whoever keeps the
+//! locks (CephFS's metadata server, MooseFS's master) drops both with the session, and the witness can be asked about.
+//! Nobody is kept out by it.
+//!
+//! `ofd` is refused on most of FUSE: when a holder is killed, the kernel sends the server no unlock for that kind of owner
+//! (seen on Linux 6.18, with a server that keeps the locks; FACTS C3 doubted it). See `known` for those that need none.
 
 use std::fs::File;
 use std::io;
@@ -16,6 +21,11 @@ use fs2::FileExt;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+
+/// The byte that is the lock.
+const LOCK: i64 = 0;
+/// A byte that no content and no other program's lock is near.
+const WITNESS: i64 = 1 << 62;
 
 /// How the file is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -31,7 +41,7 @@ pub(crate) enum Taken {
     Contended,
 }
 
-/// Who has byte 0, as the file system sees it.
+/// Who has a byte, as the file system sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     Nobody,
@@ -39,21 +49,68 @@ pub(crate) enum Owner {
     Process(i32),
 }
 
-/// What a file system shows of a lock of ours; both where it works as a local one does.
+/// How a lock of ours is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    /// As which kind of owner it was taken: `Posix` or `Ofd`.
+    owner: LockType,
+    byte: i64,
+}
+
+/// What a file system shows of a lock of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sight {
+struct Sight {
     /// Asked as somebody else, it says that the byte is locked.
     locked: bool,
     /// Asked as ourselves, it says that nobody is in our way.
     ours: bool,
 }
 
+/// As it should be.
+const OURS: Sight = Sight { locked: true, ours: true };
+
+/// How the file system shows from now on that a lock is still ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Evidence(Option<(Question, Option<Sight>)>);
+
+impl Evidence {
+    /// The file system answers no question about locks: its answers to everything else have to do.
+    pub(crate) const NONE: Self = Self(None);
+
+    /// Whether the lock still is what it was when it was taken. Asked of whoever keeps the locks, every time.
+    pub(crate) fn is_as_it_was(self, file: &File) -> io::Result<bool> {
+        let Some((question, was)) = self.0 else { return Ok(true) };
+        let is = question.ask(file)?;
+        // Where the lock did not show, the answer alone counts: a cluster that has dropped us refuses or is silent.
+        Ok(was.is_none_or(|was| was == is))
+    }
+}
+
+impl Question {
+    fn ask(self, file: &File) -> io::Result<Sight> {
+        let (as_process, as_description) = (as_process(file, self.byte)?, as_description(file, self.byte)?);
+        let (other, own) = match self.owner {
+            LockType::Ofd => (as_process, as_description),
+            LockType::Posix | LockType::Flock => (as_description, as_process),
+        };
+        // By whether, not by whom: an open file description has no number, and numbers repeat on other nodes.
+        Ok(Sight { locked: other != Owner::Nobody, ours: own == Owner::Nobody })
+    }
+}
+
 impl LockType {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Posix => "posix",
+            Self::Ofd => "ofd",
+            Self::Flock => "flock",
+        }
+    }
+
     pub(crate) fn take(self, file: &File) -> io::Result<Taken> {
-        let lock = byte_zero(libc::F_WRLCK);
         let outcome = match self {
-            Self::Posix => fcntl(file.as_fd(), FcntlArg::F_SETLK(&lock)).map(drop).map_err(io::Error::from),
-            Self::Ofd => fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&lock)).map(drop).map_err(io::Error::from),
+            Self::Posix => set(file, LOCK, libc::F_WRLCK),
+            Self::Ofd => set_as_description(file, LOCK, libc::F_WRLCK),
             Self::Flock => FileExt::try_lock_exclusive(file),
         };
         match outcome {
@@ -64,45 +121,67 @@ impl LockType {
         }
     }
 
+    /// What shows that the lock is ours; to be asked for once, when it has just been taken on this very descriptor.
+    pub(crate) fn evidence(self, file: &File) -> Evidence {
+        let evidence = match self {
+            Self::Posix | Self::Ofd => {
+                let question = Question { owner: self, byte: LOCK };
+                question.ask(file).map(|sight| (question, Some(sight)))
+            }
+            Self::Flock => flock_evidence(file),
+        };
+        Evidence(evidence.ok())
+    }
+
     /// Drops it without closing the file: a thread that hangs in a write keeps the file open.
     pub(crate) fn drop(self, file: &File) {
-        let unlock = byte_zero(libc::F_UNLCK);
         // What cannot be dropped goes with the file, which is closed right after.
         let _ = match self {
-            Self::Posix => fcntl(file.as_fd(), FcntlArg::F_SETLK(&unlock)).map(drop).map_err(io::Error::from),
-            Self::Ofd => fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&unlock)).map(drop).map_err(io::Error::from),
-            Self::Flock => FileExt::unlock(file),
+            Self::Posix => set(file, LOCK, libc::F_UNLCK),
+            Self::Ofd => set_as_description(file, LOCK, libc::F_UNLCK),
+            Self::Flock => {
+                // The witness first: the next holder wants it as soon as it has the lock.
+                let _ = set(file, WITNESS, libc::F_UNLCK);
+                FileExt::unlock(file)
+            }
         };
     }
 
-    /// What the file system shows of the lock that we took on this very descriptor; flock has no such question.
-    pub(crate) fn sight(self, file: &File) -> io::Result<Option<Sight>> {
-        let (other, own) = match self {
-            Self::Posix => (ask_as_description(file)?, ask_as_process(file)?),
-            Self::Ofd => (ask_as_process(file)?, ask_as_description(file)?),
-            Self::Flock => return Ok(None),
-        };
-        // By whether, not by whom: an open file description has no number, and numbers repeat on other nodes.
-        Ok(Some(Sight { locked: other != Owner::Nobody, ours: own == Owner::Nobody }))
-    }
-
-    /// Who has the lock, asked by somebody who has not; `None`: this lock type has no such question.
-    pub(crate) fn anybody(self, file: &File) -> Option<io::Result<Owner>> {
+    /// Who has the lock, asked by somebody who has not. Of flock's, `Nobody` may also mean that it does not show.
+    pub(crate) fn anybody(self, file: &File) -> io::Result<Owner> {
         match self {
-            Self::Posix | Self::Ofd => Some(ask_as_process(file)),
-            Self::Flock => None,
+            Self::Posix | Self::Ofd => as_process(file, LOCK),
+            Self::Flock => as_process(file, WITNESS),
         }
     }
 }
 
-fn ask_as_process(file: &File) -> io::Result<Owner> {
-    let mut lock = byte_zero(libc::F_WRLCK);
+fn flock_evidence(file: &File) -> io::Result<(Question, Option<Sight>)> {
+    let description = Question { owner: LockType::Ofd, byte: WITNESS };
+    if description.ask(file)? == OURS {
+        return Ok((description, Some(OURS)));
+    }
+    let witness = Question { owner: LockType::Posix, byte: WITNESS };
+    let shows = set(file, WITNESS, libc::F_WRLCK).is_ok() && witness.ask(file)? == OURS;
+    Ok((witness, shows.then_some(OURS)))
+}
+
+fn set(file: &File, byte: i64, kind: i32) -> io::Result<()> {
+    Ok(fcntl(file.as_fd(), FcntlArg::F_SETLK(&one_byte(byte, kind))).map(drop)?)
+}
+
+fn set_as_description(file: &File, byte: i64, kind: i32) -> io::Result<()> {
+    Ok(fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&one_byte(byte, kind))).map(drop)?)
+}
+
+fn as_process(file: &File, byte: i64) -> io::Result<Owner> {
+    let mut lock = one_byte(byte, libc::F_WRLCK);
     fcntl(file.as_fd(), FcntlArg::F_GETLK(&mut lock))?;
     Ok(owner(&lock))
 }
 
-fn ask_as_description(file: &File) -> io::Result<Owner> {
-    let mut lock = byte_zero(libc::F_WRLCK);
+fn as_description(file: &File, byte: i64) -> io::Result<Owner> {
+    let mut lock = one_byte(byte, libc::F_WRLCK);
     fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut lock))?;
     Ok(owner(&lock))
 }
@@ -111,12 +190,12 @@ fn owner(lock: &libc::flock) -> Owner {
     if i32::from(lock.l_type) == libc::F_UNLCK { Owner::Nobody } else { Owner::Process(lock.l_pid) }
 }
 
-fn byte_zero(kind: i32) -> libc::flock {
+fn one_byte(byte: i64, kind: i32) -> libc::flock {
     // l_pid must be 0 for an open file description's lock.
     libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
+        l_start: byte,
         l_len: 1,
         l_pid: 0,
     }

@@ -4,14 +4,16 @@
 //! |---|---|
 //! | `backend` | the storage verbs |
 //! | `lock` | the three lock types: take, drop, ask |
+//! | `known` | which file systems keep a lock on one machine, and the like |
 //! | `place` | the file's directory: what has to be true of it before a lock there means anything |
 //! | `mount` | which file system a directory is on |
-//! | `holder_line` | who holds the lock, as one JSON line in the file |
+//! | `holder_line` | who holds the lock, as one JSON line in the file or beside it |
 
 #![cfg_attr(not(test), no_main)]
 
 mod backend;
 mod holder_line;
+mod known;
 mod lock;
 mod mount;
 mod place;
@@ -45,7 +47,7 @@ struct Args {
     #[arg(value_name = "PING-TIMEOUT-SECONDS", default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     ping_timeout_seconds: Duration,
 
-    /// posix: byte 0, as Samba's helper; ofd: the same by open file description (refused on FUSE); flock: where only that is cluster-wide (a file system that drops it in silence is not noticed)
+    /// posix: byte 0, as Samba's helper; ofd: the same by open file description (refused on most of FUSE); flock: where only that is cluster-wide
     #[arg(long, value_name = "TYPE", value_enum, default_value_t = lock::LockType::Posix)]
     lock_type: lock::LockType,
 

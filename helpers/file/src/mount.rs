@@ -1,4 +1,6 @@
-//! Which file system a file or directory is on, as `/proc/mounts` names it.
+//! Which file system a file or directory is on, as `/proc/self/mountinfo` names it: the kernel's own word for what
+//! statfs shows as a number, and more than that (all of FUSE has one number). It is read from the kernel's memory, where
+//! statfs would ask the cluster.
 
 use std::fs;
 use std::io;
@@ -7,16 +9,38 @@ use std::os::fd::{AsFd, AsRawFd};
 /// A mounted file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
-    /// `ext4`, `ceph`, `fuse.glusterfs`.
+    /// `ext4`, `ceph`, `fuse.glusterfs`; `fuse.mfs` for MooseFS, which before version 4 calls itself only `fuse`.
     pub(crate) kind: String,
     /// Where it is mounted.
     pub(crate) point: String,
+    /// The options of the mount and of its file system, `name` or `name=value`.
+    pub(crate) options: Vec<String>,
 }
 
 impl Mount {
     /// Whether a process serves it.
     pub(crate) fn is_fuse(&self) -> bool {
         matches!(self.kind.split('.').next(), Some("fuse" | "fuseblk" | "virtiofs"))
+    }
+
+    /// Whether it is what `--require-fs` calls so.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        // As it stands in /proc/mounts, too.
+        self.kind == name || (self.is_moosefs() && name == "fuse")
+    }
+
+    pub(crate) fn is_moosefs(&self) -> bool {
+        self.kind == "fuse.mfs"
+    }
+
+    /// Whether it has this option, a bare word.
+    pub(crate) fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|own| own == option)
+    }
+
+    /// The value of an option.
+    pub(crate) fn value(&self, option: &str) -> Option<&str> {
+        self.options.iter().find_map(|own| own.strip_prefix(option)?.strip_prefix('='))
     }
 }
 
@@ -41,9 +65,21 @@ fn find(mounts: &str, number: &str) -> Option<Mount> {
             return None;
         }
         let point = fields.nth(3)?.to_owned();
-        let kind = fields.skip_while(|&field| field != "-").nth(1)?.to_owned();
-        Some(Mount { kind, point })
+        let own_options = fields.next()?;
+        let mut fields = fields.skip_while(|&field| field != "-").skip(1);
+        let kind = match (fields.next()?, fields.next()?) {
+            ("fuse", source) if source.starts_with("mfs#") => "fuse.mfs",
+            (kind, _) => kind,
+        };
+        let options = own_options.split(',').chain(fields.next()?.split(','));
+        Some(Mount { kind: kind.to_owned(), point, options: options.map(str::to_owned).collect() })
     })
+}
+
+/// A line of mountinfo, for tests.
+#[cfg(test)]
+pub(crate) fn example(kind: &str, source: &str, options: &str) -> Option<Mount> {
+    find(&format!("36 21 0:40 / /clusterfs rw,relatime shared:1 - {kind} {source} {options}"), "36")
 }
 
 #[cfg(test)]
@@ -54,9 +90,26 @@ mod tests {
     fn a_mount_is_found_by_its_number_whatever_optional_fields_it_has() {
         let mounts = "21 1 254:0 / / rw,relatime - ext4 /dev/root rw\n\
                       36 21 0:40 / /clusterfs rw shared:1 master:2 - fuse.glusterfs host:/vol rw,user_id=0\n";
-        let mount = |kind: &str, point: &str| Some(Mount { kind: kind.into(), point: point.into() });
-        assert_eq!(find(mounts, "36"), mount("fuse.glusterfs", "/clusterfs"));
-        assert_eq!(find(mounts, "21"), mount("ext4", "/"));
+        let mount = |kind: &str, point: &str, options: &[&str]| {
+            let options = options.iter().map(|&option| option.to_owned()).collect();
+            Some(Mount { kind: kind.into(), point: point.into(), options })
+        };
+        assert_eq!(find(mounts, "36"), mount("fuse.glusterfs", "/clusterfs", &["rw", "rw", "user_id=0"]));
+        assert_eq!(find(mounts, "21"), mount("ext4", "/", &["rw", "relatime", "rw"]));
         assert_eq!(find(mounts, "2"), None);
+    }
+
+    #[test]
+    fn moosefs_is_known_by_its_source() {
+        let old = example("fuse", "mfs#10.0.0.1:9421", "rw");
+        let new = example("fuse.mfs", "10.0.0.1:9421", "rw");
+        assert!([old, new].iter().flatten().all(|mount| mount.is_called("fuse.mfs") && mount.is_called("fuse")));
+        assert!(example("fuse", "other#1", "rw").is_some_and(|mount| !mount.is_moosefs()));
+    }
+
+    #[test]
+    fn options_are_words_or_have_values() {
+        let mount = example("nfs", "host:/x", "rw,local_lock=none,nolock");
+        assert!(mount.is_some_and(|mount| mount.has("nolock") && mount.value("local_lock") == Some("none")));
     }
 }

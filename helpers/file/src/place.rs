@@ -10,6 +10,7 @@ use mutex_core::backend::Failure;
 use nix::errno::Errno;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, openat, statx};
 
+use crate::known;
 use crate::lock::{LockType, errno};
 use crate::mount::{self, Mount};
 
@@ -58,7 +59,11 @@ impl Place {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, parent, flags, Mode::empty()).map_err(|error| {
             let remedy = format!("{} must be a directory, with its file system mounted", parent.display());
-            failure("open", error.into(), &remedy)
+            match error {
+                // ceph-fuse says so of everything when it has just been evicted, and then what is the matter.
+                rustix::io::Errno::NOENT if !is_missing(parent) => Failure::transient("open", error, &remedy),
+                _ => failure("open", error.into(), &remedy),
+            }
         })?;
         self.check_mount(&directory)?;
         Ok(directory)
@@ -70,12 +75,12 @@ impl Place {
             return Ok(());
         }
         let mount = mount_of(place)?;
-        let Mount { kind, point } = &mount;
-        if !self.required.is_empty() && !self.required.contains(kind) {
+        let Mount { kind, point, .. } = &mount;
+        if !self.required.is_empty() && !self.required.iter().any(|name| mount.is_called(name)) {
             let cause = format!("it is on {kind} ({point}), not on {}", self.required.join(" or "));
             return Err(Failure::permanent("lock", cause, "mount the cluster file system first"));
         }
-        if self.lock_type == LockType::Ofd && mount.is_fuse() {
+        if !known::frees_the_dead(&mount, self.lock_type) {
             let cause = format!("on {kind} ({point}) an ofd lock can outlive a holder that was killed");
             return Err(Failure::permanent("lock", cause, "use --lock-type posix"));
         }
@@ -85,7 +90,7 @@ impl Place {
     /// Opens the file for locking, making it where it is missing, once its place is as it has to be.
     pub(crate) fn open_to_lock(&self) -> Result<File, Failure> {
         let directory = self.directory()?;
-        let mode = fstat(&directory).map_err(|error| failure("look at", error.into(), "see its path"))?.st_mode;
+        let mode = fstat(&directory).map_err(|error| of_the_open("look at", error, "see its path"))?.st_mode;
         if mode & 0o1002 == 0o002 {
             let cause = "everybody may write to its directory, and replace it";
             return Err(Failure::permanent("lock", cause, "chmod o-w the directory, or set its sticky bit"));
@@ -99,8 +104,8 @@ impl Place {
             OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let name = self.path.file_name().unwrap_or_default();
         let file = openat(&directory, name, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|error| failure("open", error.into(), "the helper needs to read and write it"))?;
-        let stat = fstat(&file).map_err(|error| failure("look at", error.into(), "see its file system"))?;
+            .map_err(|error| of_the_open("open", error, "the helper needs to read and write it"))?;
+        let stat = fstat(&file).map_err(|error| of_the_open("look at", error, "see its file system"))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(not_regular());
         }
@@ -152,6 +157,19 @@ pub(crate) fn identity(file: &File) -> io::Result<FileId> {
 
 fn mount_of(place: impl AsFd) -> Result<Mount, Failure> {
     mount::of(place).map_err(|error| Failure::permanent("find the file system of", error, "is /proc mounted?"))
+}
+
+/// A failed call on what is open, or in a directory that is: it was there a moment ago, so it is not missing.
+fn of_the_open(operation: &str, error: rustix::io::Errno, remedy: &str) -> Failure {
+    match error {
+        rustix::io::Errno::NOENT => Failure::transient(operation, error, remedy),
+        _ => failure(operation, error.into(), remedy),
+    }
+}
+
+/// Whether there is nothing, also when the file system itself is asked once more.
+fn is_missing(path: &Path) -> bool {
+    matches!(statx(CWD, path, AtFlags::STATX_FORCE_SYNC, StatxFlags::TYPE), Err(rustix::io::Errno::NOENT))
 }
 
 fn not_regular() -> Failure {

@@ -6,8 +6,10 @@
 //! | [`pipe`] | the pipe as CTDB reads it |
 //! | [`launch`] | how a helper is started |
 //! | [`helper`] | a helper that runs |
+//! | [`answer`] | a helper that answers a question and ends |
 //! | this one | any process, held by its pidfd |
 
+pub mod answer;
 pub mod helper;
 pub mod launch;
 pub mod pipe;

@@ -3,10 +3,10 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::Output;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use mutex_tests::process::answer::Answer;
 use mutex_tests::process::launch::Launch;
 use mutex_tests::process::programs;
 use mutex_tests::roster::ANSWER_LIMIT;
@@ -15,7 +15,7 @@ use mutex_tests::wait::wait_for;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{Case, GONE, NOISE, directory, holder};
+use crate::{Case, GONE, NOISE, directory, helper, holder};
 
 pub(crate) const CASES: &[Case] = &[
     ("--status of a free lock says free and makes nothing", free),
@@ -30,22 +30,16 @@ pub(crate) const CASES: &[Case] = &[
     ("--status that nobody reads can be ended", unread),
 ];
 
-/// Runs the helper to its end, which must come within `limit`. Standard output is a file: nobody reads a pipe meanwhile.
-fn ask(file: &Path, options: &[&str], limit: Duration) -> anyhow::Result<(Output, String)> {
-    let stdout = tempfile::NamedTempFile::new()?;
-    let program = programs::helper("ctdb_mutex_file_helper")?;
-    let mut asked = Launch::new(program, [file]).args(options).stdout(stdout.reopen()?.into()).start()?;
-    let code = asked.exit_code(limit)?;
-    let stderr = asked.stderr()?;
-    let status = std::os::unix::process::ExitStatusExt::from_raw(code << 8);
-    Ok((Output { status, stdout: fs::read(stdout.path())?, stderr: Vec::new() }, stderr))
+/// Runs the helper to its end, which must come within `limit`.
+fn ask(file: &Path, options: &[&str], limit: Duration) -> anyhow::Result<Answer> {
+    helper(file)?.args(options).answer(limit)
 }
 
 /// The answer of `--status --json`.
 fn status(file: &Path) -> anyhow::Result<Value> {
-    let (said, stderr) = ask(file, &["--status", "--json"], ANSWER_LIMIT)?;
-    let text = String::from_utf8(said.stdout).context("--json is not UTF-8")?;
-    ensure!(said.status.code() == Some(0), "{}; {text:?}; {stderr:?}", said.status);
+    let Answer { code, stdout, stderr } = ask(file, &["--status", "--json"], ANSWER_LIMIT)?;
+    let text = String::from_utf8(stdout).context("--json is not UTF-8")?;
+    ensure!(code == 0, "{}; {text:?}; {stderr:?}", code);
     let answer: Value = serde_json::from_str(&text).with_context(|| format!("not JSON: {text:?}"))?;
     ensure!(answer["object"] == json!(file), "object in {answer}");
     ensure!(answer["store"].is_object(), "store in {answer}");
@@ -63,9 +57,9 @@ fn free() -> anyhow::Result<()> {
     first.gone(GONE)?;
     let answer = status(&file)?;
     ensure!(answer["state"] == "free", "after a release: {answer}");
-    let (said, _) = ask(&file, &["--status"], ANSWER_LIMIT)?;
-    let text = String::from_utf8_lossy(&said.stdout).to_lowercase();
-    ensure!(said.status.code() == Some(0) && text.contains("free"), "in words: {}, {text:?}", said.status);
+    let Answer { code, stdout, .. } = ask(&file, &["--status"], ANSWER_LIMIT)?;
+    let text = String::from_utf8_lossy(&stdout).to_lowercase();
+    ensure!(code == 0 && text.contains("free"), "in words: {}, {text:?}", code);
     Ok(())
 }
 
@@ -78,8 +72,9 @@ fn held() -> anyhow::Result<()> {
         let processes = [holder.supervisor().pid(), holder.worker()?.pid()];
         // The holder's line is written after the lock is taken, by the way.
         let named = || {
-            let (said, _) = ask(&file, &["--status", "--json", "--lock-type", lock_type], ANSWER_LIMIT).ok()?;
-            let answer: Value = serde_json::from_slice(&said.stdout).ok()?;
+            let Answer { stdout, .. } =
+                ask(&file, &["--status", "--json", "--lock-type", lock_type], ANSWER_LIMIT).ok()?;
+            let answer: Value = serde_json::from_slice(&stdout).ok()?;
             let pid = processes.iter().any(|pid| answer["holder"]["pid"] == *pid);
             let known = pid && answer["holder"]["host"] == host.trim() && !answer["holder"]["since"].is_null();
             (answer["state"] == "held" && known).then_some(())
@@ -130,8 +125,8 @@ fn hostile() -> anyhow::Result<()> {
         let answer = status(&file).with_context(|| format!("content {number}"))?;
         ensure!(answer["state"] == "held", "content {number}: {answer}");
         for options in [&["--status"][..], &["--status", "--json"]] {
-            let (said, stderr) = ask(&file, options, ANSWER_LIMIT)?;
-            let text = String::from_utf8_lossy(&said.stdout).into_owned() + &stderr;
+            let Answer { stdout, stderr, .. } = ask(&file, options, ANSWER_LIMIT)?;
+            let text = String::from_utf8_lossy(&stdout).into_owned() + &stderr;
             let bad = text.chars().find(|sign| (sign.is_control() && *sign != '\n') || *sign == '\u{202e}');
             ensure!(bad.is_none(), "content {number}, {options:?}: {bad:?} unescaped");
             ensure!(text.len() < 10_000, "content {number}, {options:?}: {} bytes", text.len());
@@ -149,8 +144,8 @@ fn frozen(option: &str) -> anyhow::Result<()> {
     for (options, limit) in [(&[option, "--acquire-timeout-seconds", "1"][..], 1), (&[option], 5)] {
         let limit = Duration::from_secs(limit);
         let start = Instant::now();
-        let (said, stderr) = ask(&file, options, limit + GONE)?;
-        ensure!(said.status.code() == Some(2), "{options:?}: {}, {stderr:?}", said.status);
+        let Answer { code, stderr, .. } = ask(&file, options, limit + GONE)?;
+        ensure!(code == 2, "{options:?}: {}, {stderr:?}", code);
         ensure!(start.elapsed() + NOISE > limit, "{options:?}: over after {:?}", start.elapsed());
     }
     Ok(())
@@ -158,12 +153,12 @@ fn frozen(option: &str) -> anyhow::Result<()> {
 
 fn healthy() -> anyhow::Result<()> {
     let (dir, file) = directory()?;
-    let (said, stderr) = ask(&file, &["--health"], ANSWER_LIMIT)?;
-    ensure!(said.status.code() == Some(0) && stderr.is_empty(), "{}, {stderr:?}", said.status);
+    let Answer { code, stderr, .. } = ask(&file, &["--health"], ANSWER_LIMIT)?;
+    ensure!(code == 0 && stderr.is_empty(), "{}, {stderr:?}", code);
     ensure!(fs::read_dir(dir.path())?.next().is_none(), "something was made");
     let first = holder(&file)?;
-    let (said, stderr) = ask(&file, &["--health"], ANSWER_LIMIT)?;
-    ensure!(said.status.code() == Some(0) && stderr.is_empty(), "while held: {}, {stderr:?}", said.status);
+    let Answer { code, stderr, .. } = ask(&file, &["--health"], ANSWER_LIMIT)?;
+    ensure!(code == 0 && stderr.is_empty(), "while held: {}, {stderr:?}", code);
     ensure!(first.pipe()?.is_silent(), "the holder's pipe is not silent");
     Ok(())
 }
@@ -171,8 +166,8 @@ fn healthy() -> anyhow::Result<()> {
 fn unhealthy() -> anyhow::Result<()> {
     let (dir, _) = directory()?;
     let file = dir.path().join("missing/lock");
-    let (said, stderr) = ask(&file, &["--health"], ANSWER_LIMIT)?;
-    ensure!(said.status.code() == Some(3), "{}, {stderr:?}", said.status);
+    let Answer { code, stderr, .. } = ask(&file, &["--health"], ANSWER_LIMIT)?;
+    ensure!(code == 3, "{}, {stderr:?}", code);
     ensure!(stderr.lines().count() == 1 && stderr.contains("missing"), "{stderr:?}");
     Ok(())
 }
@@ -180,10 +175,10 @@ fn unhealthy() -> anyhow::Result<()> {
 fn another_kind() -> anyhow::Result<()> {
     let (_dir, file) = directory()?;
     for question in ["--status", "--health"] {
-        let (said, stderr) = ask(&file, &[question, "--require-fs", "ceph"], ANSWER_LIMIT)?;
-        ensure!(said.status.code() == Some(3), "{question}: {}, {stderr:?}", said.status);
+        let Answer { code, stdout, stderr } = ask(&file, &[question, "--require-fs", "ceph"], ANSWER_LIMIT)?;
+        ensure!(code == 3, "{question}: {}, {stderr:?}", code);
         ensure!(stderr.lines().count() == 1 && stderr.contains("ceph"), "{question}: {stderr:?}");
-        ensure!(said.stdout.is_empty(), "{question}: {:?}", String::from_utf8_lossy(&said.stdout));
+        ensure!(stdout.is_empty(), "{question}: {:?}", String::from_utf8_lossy(&stdout));
     }
     Ok(())
 }

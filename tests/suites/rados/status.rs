@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use mutex_tests::process::answer::Answer;
 use mutex_tests::process::launch::Launch;
 use mutex_tests::roster::ANSWER_LIMIT;
 use mutex_tests::services::ceph::lock::NAME;
@@ -26,11 +27,8 @@ pub(crate) const CASES: &[Case] = &[
 
 /// What it printed, its exit code and its standard error.
 fn ask(launch: Launch, limit: Duration) -> anyhow::Result<(String, i32, String)> {
-    // A file: nobody reads a pipe meanwhile.
-    let stdout = tempfile::NamedTempFile::new()?;
-    let mut asked = launch.stdout(stdout.reopen()?.into()).start()?;
-    let code = asked.exit_code(limit)?;
-    Ok((fs::read_to_string(stdout.path())?, code, asked.stderr()?))
+    let Answer { code, stdout, stderr } = launch.answer(limit)?;
+    Ok((String::from_utf8(stdout)?, code, stderr))
 }
 
 fn status(lock: &Lock) -> anyhow::Result<Value> {

@@ -1,0 +1,50 @@
+//! `--require-fs` and `--health` on each.
+
+use std::fs;
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use mutex_tests::roster::ANSWER_LIMIT;
+
+use crate::{FileSystem, LOCK_TYPES, helper, new_directory, trial};
+
+pub(crate) fn trials(system: FileSystem) -> Vec<Trial> {
+    let name = |promise: &str| format!("{}: {promise}", system.name);
+    vec![
+        trial(name("--require-fs refuses the bare mount point, and takes the mount"), move || required(system)),
+        trial(name("--health names the file system, and says nothing against any lock type"), move || health(system)),
+    ]
+}
+
+fn required(system: FileSystem) -> anyhow::Result<()> {
+    let cluster_fs = (system.own)()?;
+    let mount_point = cluster_fs.mount_point(0).to_owned();
+    let launch = || -> anyhow::Result<_> {
+        let launch = helper(&mount_point.join("lock"), "posix", 1, 2)?;
+        Ok(launch.args(&["--require-fs", cluster_fs.kind(), "--acquire-timeout-seconds", "3"]))
+    };
+    let unmounted = cluster_fs.unmounted(0);
+    let bare = unmounted.inject()?;
+    let early = launch()?.start()?;
+    early.expect('3', ANSWER_LIMIT).context("before the mount")?;
+    let line = early.one_line()?;
+    ensure!(line.contains(cluster_fs.kind()), "the line {line:?} does not name {}", cluster_fs.kind());
+    ensure!(fs::read_dir(&mount_point)?.next().is_none(), "something was made under the mount point");
+    bare.heal()?;
+    launch()?.start()?.expect('0', ANSWER_LIMIT).context("after the mount")
+}
+
+fn health(system: FileSystem) -> anyhow::Result<()> {
+    let fs = (system.shared)()?;
+    let dir = new_directory(fs.as_ref())?;
+    for lock_type in LOCK_TYPES {
+        let file = fs.mount_point(0).join(&dir).join(lock_type);
+        helper(&file, lock_type, 1, 2)?.start()?.expect('0', ANSWER_LIMIT)?;
+        let answer = helper(&file, lock_type, 1, 2)?.arg("--health").answer(ANSWER_LIMIT)?;
+        let text = String::from_utf8(answer.stdout)?;
+        ensure!(answer.code == 0, "{lock_type}: exit code {}, {text:?}, {:?}", answer.code, answer.stderr);
+        ensure!(text.contains(fs.kind()), "{lock_type}: {text:?} does not name {}", fs.kind());
+        ensure!(!text.contains(';'), "{lock_type}: a caution without a reason: {text:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! A fault while the lock is held on node 0's mount and wanted on node 1's.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use libtest_mimic::Trial;
+use mutex_tests::fault::Fault;
+use mutex_tests::roster::ANSWER_LIMIT;
+use mutex_tests::services::cluster_fs::ClusterFs;
+use rustix::process::Signal;
+
+use crate::outcome::Outcome;
+use crate::party::Party;
+use crate::table::Table;
+use crate::{GONE, LOCK_TYPES, helper, new_directory, trial};
+
+/// The nodes with the holder, with the takers, and with who looks whether the lock is held.
+const HOLDER: usize = 0;
+const TAKER: usize = 1;
+const LOOKER: usize = 2;
+
+/// After the end of a fault everything is settled within this: the slowest is a mount that TCP has to bring back.
+const SETTLED: Duration = Duration::from_secs(45);
+
+/// How often the pipes are looked at: short beside every time the promises name.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// A taker waits as long as a trial may last.
+const PATIENCE_SECONDS: &str = "600";
+
+/// A fault and what becomes of the lock in it.
+pub(crate) struct Scenario<F> {
+    /// What happens: the name in the table.
+    pub(crate) fault: &'static str,
+    /// A file system for it.
+    pub(crate) start: fn() -> anyhow::Result<F>,
+    /// Does it. May take as long as it needs.
+    pub(crate) inject: for<'a> fn(&'a F) -> anyhow::Result<Fault<'a>>,
+    /// From then on until it is taken back.
+    pub(crate) lasts: Duration,
+    /// The helper's times.
+    pub(crate) timing: Timing,
+    /// The lock types for which this holds; each has a file of its own.
+    pub(crate) lock_types: &'static [&'static str],
+    /// Whether nobody else touches the file before the fault is there. Else others try all the time, as CTDB's nodes do
+    /// after an election, and a client that may keep what it knows of the file is asked for it back.
+    pub(crate) quiet: bool,
+    pub(crate) outcome: Outcome,
+    /// Whether it takes too long for CI.
+    pub(crate) slow: bool,
+}
+
+/// RECHECK-SECONDS and PING-TIMEOUT-SECONDS.
+#[derive(Clone, Copy)]
+pub(crate) struct Timing {
+    pub(crate) recheck: u64,
+    pub(crate) ping_timeout: u64,
+}
+
+/// What the fault has come to.
+enum Stage {
+    There,
+    Gone,
+}
+
+/// When what happened, from just before the fault.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    /// The end of the holder's pipe.
+    pub(crate) ended: Option<Duration>,
+    /// Another's `0`.
+    pub(crate) taken: Option<Duration>,
+    /// The fault taken back.
+    pub(crate) healed: Duration,
+}
+
+impl Timing {
+    /// Fast, as in most trials.
+    pub(crate) const FAST: Self = Self { recheck: 1, ping_timeout: 2 };
+    /// With patience for the restart of a server.
+    pub(crate) const PATIENT: Self = Self { recheck: 1, ping_timeout: 10 };
+
+    /// A hung file system: the pipe has ended so long after the last good proof (P2c).
+    pub(crate) fn hung(self) -> Duration {
+        Duration::from_secs(self.recheck + self.ping_timeout)
+    }
+
+    /// A loss that the file system reports: so long after it.
+    pub(crate) fn reported(self) -> Duration {
+        Duration::from_secs(self.recheck + 1)
+    }
+
+    /// A stall that costs nothing (P3).
+    pub(crate) fn stall(self) -> Duration {
+        Duration::from_secs(self.ping_timeout - 1)
+    }
+}
+
+impl Measured {
+    /// How long CTDB could have seen two holders; `None` where it could not.
+    pub(crate) fn overlap(&self) -> Option<Duration> {
+        self.ended?.checked_sub(self.taken?).filter(|overlap| !overlap.is_zero())
+    }
+}
+
+impl<F: ClusterFs + 'static> Scenario<F> {
+    /// As it is for most.
+    pub(crate) fn new(
+        fault: &'static str,
+        start: fn() -> anyhow::Result<F>,
+        inject: for<'a> fn(&'a F) -> anyhow::Result<Fault<'a>>,
+        lasts: Duration,
+        outcome: Outcome,
+    ) -> Self {
+        let (timing, lock_types) = (Timing::FAST, &LOCK_TYPES[..]);
+        Self { fault, start, inject, lasts, timing, lock_types, quiet: false, outcome, slow: false }
+    }
+
+    /// Its trial.
+    pub(crate) fn trial(self, system: &'static str, table: &Arc<Table>) -> Trial {
+        let table = Arc::clone(table);
+        table.expect(system, self.fault, self.outcome);
+        let name = format!("{system}: {}: the lock is {}", self.fault, self.outcome.words());
+        trial(name, move || {
+            let measured = self.run()?;
+            table.note(system, self.fault, self.timing, measured);
+            Ok(())
+        })
+    }
+
+    fn run(&self) -> anyhow::Result<Vec<(&'static str, Measured)>> {
+        let fs = (self.start)().context("start the file system")?;
+        let dir = new_directory(&fs)?;
+        let file = |node: usize, lock_type: &str| fs.mount_point(node).join(&dir).join(lock_type);
+        let mut holders = Vec::new();
+        let mut workers = Vec::new();
+        for lock_type in self.lock_types {
+            let holder = self.holder(&file(HOLDER, lock_type), lock_type)?;
+            workers.push(holder.helper.worker()?);
+            holders.push(holder);
+        }
+        for lock_type in self.lock_types {
+            self.ensure_held(&file(LOOKER, lock_type), lock_type).context("before the fault")?;
+        }
+        let new_takers = || -> anyhow::Result<Vec<Party>> {
+            self.lock_types.iter().map(|lock_type| self.taker(&file(TAKER, lock_type), lock_type)).collect()
+        };
+        let mut takers = if self.quiet { Vec::new() } else { new_takers()? };
+
+        let start = Instant::now();
+        let healed = std::thread::scope(|scope| {
+            let (tell, told) = channel();
+            scope.spawn(|| self.come_and_go(&fs, tell));
+            let mut healed: Option<Instant> = None;
+            loop {
+                match told.try_recv() {
+                    Ok(Ok(Stage::There)) if self.quiet => takers = new_takers()?,
+                    Ok(Ok(Stage::There)) => {}
+                    Ok(Ok(Stage::Gone)) => healed = Some(Instant::now()),
+                    Ok(Err(error)) => return Err(error),
+                    Err(_) => {}
+                }
+                holders.iter_mut().chain(&mut takers).try_for_each(Party::look)?;
+                if let Some(healed) = healed {
+                    let settled =
+                        |(holder, taker)| self.outcome.is_settled(holder, taker, healed.elapsed(), self.timing);
+                    if holders.iter().zip(&takers).all(settled) {
+                        return Ok(healed);
+                    }
+                    if healed.elapsed() > SETTLED {
+                        let all = self.measured(start, healed, &holders, &takers);
+                        bail!("not settled {SETTLED:?} after the end of the fault: {all:?}");
+                    }
+                }
+                std::thread::sleep(LOOK_EVERY);
+            }
+        })?;
+
+        let measured = self.measured(start, healed, &holders, &takers);
+        for (lock_type, times) in &measured {
+            self.outcome.check(times, self.timing).with_context(|| format!("{lock_type}, {times:?}"))?;
+        }
+        for (lock_type, holder) in self.lock_types.iter().zip(&holders) {
+            if holder.end.is_some() {
+                // Whatever the file system does.
+                holder.helper.gone(GONE).with_context(|| format!("{lock_type}: the holder"))?;
+            }
+            // A second lock, or none, would be answered `0`.
+            self.ensure_held(&file(LOOKER, lock_type), lock_type).context("after the fault")?;
+        }
+        if self.outcome == Outcome::Hangs {
+            // They were in calls that have their answers now.
+            workers.iter().try_for_each(|worker| worker.wait_gone(GONE).map(drop)).context("a holder's worker")?;
+        }
+        if self.outcome.is_free() {
+            takers.iter().try_for_each(|taker| taker.helper.signal(Signal::TERM))?;
+            takers.iter().try_for_each(|taker| taker.helper.gone(GONE).map(drop))?;
+        }
+        Ok(measured)
+    }
+
+    /// The fault, from its beginning to its end.
+    fn come_and_go(&self, fs: &F, tell: Sender<anyhow::Result<Stage>>) {
+        let outcome = (|| {
+            let fault = (self.inject)(fs)?;
+            let injected = fault.inject()?;
+            let _ = tell.send(Ok(Stage::There));
+            // How long it lasts is what the trial is about.
+            std::thread::sleep(self.lasts);
+            injected.heal()
+        })();
+        // Nobody listens any more where the trial has failed meanwhile.
+        let _ = tell.send(outcome.map(|()| Stage::Gone));
+    }
+
+    fn holder(&self, file: &Path, lock_type: &str) -> anyhow::Result<Party> {
+        let Timing { recheck, ping_timeout } = self.timing;
+        let mut holder = Party::new(helper(file, lock_type, recheck, ping_timeout)?.start()?);
+        holder.wait_held(ANSWER_LIMIT).with_context(|| format!("take the free lock, {lock_type}"))?;
+        Ok(holder)
+    }
+
+    fn taker(&self, file: &Path, lock_type: &str) -> anyhow::Result<Party> {
+        let Timing { recheck, ping_timeout } = self.timing;
+        let patience = ["--wait-seconds", PATIENCE_SECONDS, "--acquire-timeout-seconds", PATIENCE_SECONDS];
+        Ok(Party::new(helper(file, lock_type, recheck, ping_timeout)?.args(&patience).start()?))
+    }
+
+    /// A third node's try is answered `1`.
+    fn ensure_held(&self, file: &Path, lock_type: &str) -> anyhow::Result<()> {
+        let status = helper(file, lock_type, 1, 2)?.start()?.status(SETTLED)?;
+        ensure!(status == '1', "{lock_type}: a third node's try was answered {status}, not 1");
+        Ok(())
+    }
+
+    fn measured(
+        &self,
+        start: Instant,
+        healed: Instant,
+        holders: &[Party],
+        takers: &[Party],
+    ) -> Vec<(&'static str, Measured)> {
+        let since = |at: Instant| at.saturating_duration_since(start);
+        let both = holders.iter().zip(takers);
+        let times = both.map(|(holder, taker)| Measured {
+            ended: holder.end.map(since),
+            taken: taker.byte.map(since),
+            healed: since(healed),
+        });
+        self.lock_types.iter().copied().zip(times).collect()
+    }
+}

@@ -30,8 +30,10 @@ pub(crate) const CASES: &[Case] = &[
     ("a file system that only the kernel's cache still speaks for: the pipe ends in time", only_the_cache_answers),
     ("a posix try that hangs in the lock call itself is undone after the thaw", || late_lock("posix")),
     ("a flock try that hangs in the lock call itself is undone after the thaw", || late_lock("flock")),
-    ("a posix lock that the server dropped: the pipe ends in time", dropped),
-    ("a posix lock that the server gave to another: the pipe ends in time", given_away),
+    ("a posix lock that the server dropped: the pipe ends in time", || dropped("posix")),
+    ("a flock that the server dropped: the pipe ends in time", || dropped("flock")),
+    ("a posix lock that the server gave to another: the pipe ends in time", || given_away("posix")),
+    ("a flock that the server gave to another: the pipe ends in time", || given_away("flock")),
     ("an ofd lock that was dropped: the pipe ends in time", || ofd_dropped(false)),
     ("an ofd lock that another has meanwhile: the pipe ends in time", || ofd_dropped(true)),
     ("standard error in a file of the file system that hangs does not delay the end of the pipe", stderr_hangs_too),
@@ -114,10 +116,11 @@ fn late_lock(lock_type: &str) -> anyhow::Result<()> {
     start()?.expect('0', ANSWER_LIMIT)
 }
 
-/// A flock cannot be asked after, and an ofd lock has no such server: no such case for them.
-fn dropped() -> anyhow::Result<()> {
+/// An ofd lock has no such server: no such case for it.
+fn dropped(lock_type: &str) -> anyhow::Result<()> {
     let fs = HungFs::mount(Locks::Remote)?;
-    let holder = holder(&fs.path().join("lock"))?;
+    let holder = helper(fs.path().join("lock"))?.args(&["1", "2", "--lock-type", lock_type]).start()?;
+    holder.expect('0', ANSWER_LIMIT)?;
     // Two proofs, which must not mistake the server's answer for a loss.
     holder.pipe()?.stays_silent(Duration::from_millis(2500))?;
     let fault = fs.locks_dropped();
@@ -129,11 +132,13 @@ fn dropped() -> anyhow::Result<()> {
 }
 
 /// As `dropped`, and the next in line has it before the first proof after that.
-fn given_away() -> anyhow::Result<()> {
+fn given_away(lock_type: &str) -> anyhow::Result<()> {
     let fs = HungFs::mount(Locks::Remote)?;
     let file = fs.path().join("lock");
-    let holder = holder(&file)?;
-    let next = helper(&file)?.args(&["1", "2", "--wait-seconds", "20"]).start()?;
+    let of_type = || Ok::<_, anyhow::Error>(helper(&file)?.args(&["1", "2", "--lock-type", lock_type]));
+    let holder = of_type()?.start()?;
+    holder.expect('0', ANSWER_LIMIT)?;
+    let next = of_type()?.args(&["--wait-seconds", "20"]).start()?;
     next.pipe()?.stays_silent(Duration::from_millis(500))?;
     let fault = fs.locks_dropped();
     let _dropped = fault.inject()?;

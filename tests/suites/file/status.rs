@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     ("--status with a frozen file system ends at its limit with exit code 2", || frozen("--status")),
     ("--health with a frozen file system ends at its limit with exit code 2", || frozen("--health")),
     ("--health of a good place is exit code 0 and takes nothing", healthy),
+    ("--health and -v say that a file system is of one machine, and nothing else does", of_one_machine),
     ("--health of a missing directory is exit code 3 with one line", unhealthy),
     ("--status and --health refuse a file system of another kind than required", another_kind),
     ("--status that nobody reads can be ended", unread),
@@ -160,6 +161,27 @@ fn healthy() -> anyhow::Result<()> {
     let Answer { code, stderr, .. } = ask(&file, &["--health"], ANSWER_LIMIT)?;
     ensure!(code == 0 && stderr.is_empty(), "while held: {}, {stderr:?}", code);
     ensure!(first.pipe()?.is_silent(), "the holder's pipe is not silent");
+    Ok(())
+}
+
+fn of_one_machine() -> anyhow::Result<()> {
+    const WORDS: &str = "no other node sees this one";
+    let (_dir, file) = directory()?;
+    for lock_type in ["posix", "ofd", "flock"] {
+        let of_type = ["--lock-type", lock_type];
+        let Answer { stdout, .. } = ask(&file, &[&of_type[..], &["--health"]].concat(), ANSWER_LIMIT)?;
+        let text = String::from_utf8(stdout)?;
+        ensure!(text.contains(WORDS), "--health: {text:?}");
+        let silent = helper(&file)?.args(&of_type).start()?;
+        silent.expect('0', ANSWER_LIMIT)?;
+        silent.signal(Signal::TERM)?;
+        silent.gone(GONE)?;
+        ensure!(silent.stderr()?.is_empty(), "without -v: {:?}", silent.stderr()?);
+        let verbose = helper(&file)?.args(&of_type).arg("-v").start()?;
+        verbose.expect('0', ANSWER_LIMIT)?;
+        let warned = || verbose.stderr().is_ok_and(|text| text.contains(WORDS)).then_some(());
+        wait_for("-v to warn", ANSWER_LIMIT, warned).with_context(|| format!("{:?}", verbose.stderr()))?;
+    }
     Ok(())
 }
 

@@ -152,7 +152,7 @@ fn cases_have_mutations() -> Result<()> {
     let of_the_product =
         |case: &&String| !case.contains("wrong helper: ") && !case.ends_with("has a bug that fails it");
     let mut known = BTreeSet::new();
-    for suite in ["contract", "file", "rados", "etcd", "ctdb"] {
+    for suite in ["contract", "file", "clusterfs", "rados", "etcd", "ctdb"] {
         known.extend(cases_of(suite)?.iter().filter(of_the_product).map(|case| format!("{suite} {case}")));
     }
     if let Some(gone) = broken.iter().find(|&&case| !known.contains(case)) {
@@ -160,7 +160,8 @@ fn cases_have_mutations() -> Result<()> {
     }
     // A case of these is one, whatever the lock.
     let without_row = |case: &str| {
-        let of_rows = ["contract ", "ctdb "].iter().find_map(|suite| case.strip_prefix(suite)?.split_once(": "));
+        let of_rows =
+            ["contract ", "clusterfs ", "ctdb "].iter().find_map(|suite| case.strip_prefix(suite)?.split_once(": "));
         of_rows.map_or(case, |(_row, case)| case).to_owned()
     };
     let broken: BTreeSet<String> = broken.into_iter().map(without_row).collect();

@@ -129,7 +129,10 @@ impl Backend for FileLock {
         if !matches!(self.place.look().map_err(look)?, Found::Regular(found) if found == id) {
             return Err(Failure::transient("lock", "it was replaced meanwhile", "see who removes the lock file"));
         }
-        held.evidence = self.lock_type.evidence(&held.file);
+        held.evidence = self
+            .lock_type
+            .evidence(&held.file)
+            .map_err(|error| Failure::transient("ask for", error, "see its file system"))?;
         Ok(Acquired::Held(None))
     }
 

@@ -122,7 +122,7 @@ impl LockType {
     }
 
     /// What shows that the lock is ours; to be asked for once, when it has just been taken on this very descriptor.
-    pub(crate) fn evidence(self, file: &File) -> Evidence {
+    pub(crate) fn evidence(self, file: &File) -> io::Result<Evidence> {
         let evidence = match self {
             Self::Posix | Self::Ofd => {
                 let question = Question { owner: self, byte: LOCK };
@@ -130,7 +130,11 @@ impl LockType {
             }
             Self::Flock => flock_evidence(file),
         };
-        Evidence(evidence.ok())
+        match evidence {
+            Ok(evidence) => Ok(Evidence(Some(evidence))),
+            Err(error) if is_no_such_call(&error) => Ok(Evidence::NONE),
+            Err(error) => Err(error),
+        }
     }
 
     /// Drops it without closing the file: a thread that hangs in a write keeps the file open.
@@ -164,6 +168,10 @@ fn flock_evidence(file: &File) -> io::Result<(Question, Option<Sight>)> {
     let witness = Question { owner: LockType::Posix, byte: WITNESS };
     let shows = set(file, WITNESS, libc::F_WRLCK).is_ok() && witness.ask(file)? == OURS;
     Ok((witness, shows.then_some(OURS)))
+}
+
+fn is_no_such_call(error: &io::Error) -> bool {
+    matches!(errno(error), Errno::ENOSYS | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOLCK)
 }
 
 fn set(file: &File, byte: i64, kind: i32) -> io::Result<()> {

@@ -64,16 +64,30 @@ fn find(mounts: &str, number: &str) -> Option<Mount> {
         if fields.next()? != number {
             return None;
         }
-        let point = fields.nth(3)?.to_owned();
+        let point = unescaped(fields.nth(3)?);
         let own_options = fields.next()?;
         let mut fields = fields.skip_while(|&field| field != "-").skip(1);
         let kind = match (fields.next()?, fields.next()?) {
-            ("fuse", source) if source.starts_with("mfs#") => "fuse.mfs",
+            ("fuse", source) if unescaped(source).starts_with("mfs#") => "fuse.mfs",
             (kind, _) => kind,
         };
         let options = own_options.split(',').chain(fields.next()?.split(','));
         Some(Mount { kind: kind.to_owned(), point, options: options.map(str::to_owned).collect() })
     })
+}
+
+/// Blanks, backslashes and # stand there as `\040`, in octal.
+fn unescaped(field: &str) -> String {
+    let mut pieces = field.split('\\');
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let code = piece.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match code {
+            Some(code) => text.extend(std::iter::once(char::from(code)).chain(piece.chars().skip(3))),
+            None => text.extend(std::iter::once('\\').chain(piece.chars())),
+        }
+    }
+    text
 }
 
 /// A line of mountinfo, for tests.
@@ -101,10 +115,16 @@ mod tests {
 
     #[test]
     fn moosefs_is_known_by_its_source() {
-        let old = example("fuse", "mfs#10.0.0.1:9421", "rw");
+        let old = example("fuse", "mfs\\04310.0.0.1:9421", "rw");
         let new = example("fuse.mfs", "10.0.0.1:9421", "rw");
         assert!([old, new].iter().flatten().all(|mount| mount.is_called("fuse.mfs") && mount.is_called("fuse")));
         assert!(example("fuse", "other#1", "rw").is_some_and(|mount| !mount.is_moosefs()));
+    }
+
+    #[test]
+    fn what_is_escaped_is_read() {
+        assert_eq!(unescaped(r"/mnt/with\040blank"), "/mnt/with blank");
+        assert_eq!(unescaped(r"\134\9\04"), r"\\9\04");
     }
 
     #[test]

@@ -1,19 +1,23 @@
 //! A real Ceph: a monitor, two OSDs in memory and, if asked for, a manager, as ordinary processes on loopback, with a
-//! replicated pool `rbd`.
+//! replicated pool `rbd`. The one below a file system ([`super::cephfs`]) has MDSs, a single OSD and a host of its own.
 //!
 //! | module | what is in it |
 //! |---|---|
 //! | [`lock`] | who has a lock in it |
+//! | `admin_socket` | a question to one of its daemons |
 //! | `daemon` | one process of it |
 //! | `faults` | what can be done to it |
 //! | `files` | its configuration and keys |
+//! | `mds` | the daemons of its file system |
 //! | `shared` | one cluster for all cases of a test that do it no harm |
 //! | `start` | how it comes up |
 
+mod admin_socket;
 mod daemon;
 mod faults;
 mod files;
 pub mod lock;
+mod mds;
 mod shared;
 mod start;
 
@@ -27,9 +31,10 @@ use tempfile::TempDir;
 use super::addresses::Block;
 use super::command::{Outcome, run, start};
 use super::guard::Guard;
-use daemon::Daemon;
+pub(super) use daemon::Daemon;
 use lock::LockInfo;
 pub use shared::{end_shared, shared};
+pub(super) use start::ForFiles;
 
 /// The pool that every cluster has.
 pub const POOL: &str = "rbd";
@@ -57,6 +62,8 @@ const MONMAPTOOL: &str = "/usr/bin/monmaptool";
 const MON: &str = "/usr/bin/ceph-mon";
 const OSD: &str = "/usr/bin/ceph-osd";
 const MGR: &str = "/usr/bin/ceph-mgr";
+const MDS: &str = "/usr/bin/ceph-mds";
+const MDS_PACKAGE: &str = "ceph-mds";
 
 /// How long a command may take: what it asks for comes within a second, or never.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
@@ -72,7 +79,7 @@ const RADOS_TICK: [&str; 2] = ["--objecter-tick-interval", "0.05"];
 pub struct Setup {
     /// Whether it has a manager, which a lock does not need: it is slow to start and keeps the list of services.
     pub mgr: bool,
-    /// How many of the two copies of an object a write must reach.
+    /// How many of an object's copies, one on each OSD, a write must reach.
     pub min_size: u8,
 }
 
@@ -81,11 +88,12 @@ pub struct Ceph {
     // In this order: the processes end, then the directory goes, then the address is free for others.
     mon: Daemon,
     mgr: Option<Daemon>,
-    osds: [Daemon; 2],
+    osds: Vec<Daemon>,
+    mds: Vec<Daemon>,
     conf: PathBuf,
     _guard: Guard,
     dir: TempDir,
-    _address: Block,
+    _address: Option<Block>,
 }
 
 impl Ceph {
@@ -110,7 +118,28 @@ impl Ceph {
         start(self.command(RADOS).args(RADOS_TICK).args(RADOS_LIMITS).args(arguments), COMMAND_LIMIT)?.outcome()
     }
 
-    fn command(&self, program: &str) -> Command {
+    /// Its directory.
+    pub(super) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// All MDSs.
+    pub(super) fn all_mds(&self) -> &[Daemon] {
+        &self.mds
+    }
+
+    /// All OSDs.
+    pub(super) fn osds(&self) -> &[Daemon] {
+        &self.osds
+    }
+
+    /// Every process, those first that ask the others.
+    pub(super) fn daemons(&self) -> impl DoubleEndedIterator<Item = &Daemon> {
+        self.mds.iter().chain(&self.mgr).chain(&self.osds).chain([&self.mon])
+    }
+
+    /// A command that finds the cluster, and that its guard finds.
+    pub(super) fn command(&self, program: &str) -> Command {
         files::command(program, &self.conf)
     }
 

@@ -8,21 +8,25 @@ use std::process::{Child, Command, Stdio};
 use anyhow::Context;
 
 /// Waits for the end of its standard input, which comes however the test ends. Then every process of the service is
-/// killed, again until there is none (one may just have been started), what is mounted below the directory is unmounted,
-/// and the directory goes.
+/// killed, again until there is none (one may just have been started), and the directory goes. What is mounted below it is
+/// unmounted by force, before that too: a process that waits for a FUSE server of this service may be the last who has
+/// the server's device open, and then nothing else ends it.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 cat >/dev/null
+unmount() {
+    while read -r _ point _; do
+        case $point in "$0"/*) umount -flc "$point" ;; esac
+    done </proc/mounts
+}
 # grep calls it a failure when one of all processes ends meanwhile: what it found counts, not its status.
-while left=$(grep -lszF "$1=$0/" /proc/[0-9]*/environ); [ -n "$left" ]; do
+while unmount; left=$(grep -lszF "$1=$0/" /proc/[0-9]*/environ); [ -n "$left" ]; do
     for environ in $left; do
         pid=${environ#/proc/}
         kill -KILL "${pid%/environ}" 2>/dev/null
     done
 done
-while read -r _ point _; do
-    case $point in "$0"/*) umount -lc "$point" ;; esac
-done </proc/mounts
+unmount
 rm -rf "$0"
 "#;
 

@@ -5,9 +5,11 @@
 
 mod addresses;
 pub mod ceph;
+pub mod cephfs;
 pub mod cluster_fs;
 mod command;
 pub mod ctdb;
+mod directory;
 pub mod disk;
 pub mod etcd;
 pub mod fuse;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, ensure};
@@ -10,26 +11,42 @@ use anyhow::{Context, ensure};
 use super::files;
 use crate::process::Process;
 
-/// A monitor, manager or OSD, running or not. Ends with this value.
-pub(super) struct Daemon {
+/// A monitor, manager, OSD or MDS, running or not. Ends with this value.
+pub(in crate::services) struct Daemon {
     program: &'static str,
     id: String,
     conf: PathBuf,
     running: Mutex<Option<(Child, Process)>>,
+    frozen: AtomicBool,
 }
 
 impl Daemon {
     /// One that does not run yet.
     pub(super) fn new(program: &'static str, id: impl ToString, conf: &Path) -> Self {
-        Self { program, id: id.to_string(), conf: conf.to_owned(), running: Mutex::new(None) }
+        Self {
+            program,
+            id: id.to_string(),
+            conf: conf.to_owned(),
+            running: Mutex::new(None),
+            frozen: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn id(&self) -> &str {
         &self.id
     }
 
+    pub(in crate::services) fn runs(&self) -> bool {
+        self.running().is_some()
+    }
+
+    /// Whether it runs, and is not frozen.
+    pub(super) fn is_well(&self) -> bool {
+        self.runs() && !self.frozen.load(Ordering::Relaxed)
+    }
+
     /// Starts it.
-    pub(super) fn start(&self) -> anyhow::Result<()> {
+    pub(in crate::services) fn start(&self) -> anyhow::Result<()> {
         let out = files::output_of(&self.conf, self.program, &self.id);
         let out = File::options().create(true).append(true).open(out).context("make a file for a daemon's output")?;
         let mut running = self.running();
@@ -52,17 +69,20 @@ impl Daemon {
     }
 
     /// Stops it where it is.
-    pub(super) fn freeze(&self) -> anyhow::Result<()> {
+    pub(in crate::services) fn freeze(&self) -> anyhow::Result<()> {
+        self.frozen.store(true, Ordering::Relaxed);
         self.with(Process::freeze)
     }
 
     /// Lets it go on.
-    pub(super) fn go_on(&self) -> anyhow::Result<()> {
+    pub(in crate::services) fn go_on(&self) -> anyhow::Result<()> {
+        self.frozen.store(false, Ordering::Relaxed);
         self.with(Process::go_on)
     }
 
     /// Kills it, and waits until it is gone.
-    pub(super) fn kill(&self) {
+    pub(in crate::services) fn kill(&self) {
+        self.frozen.store(false, Ordering::Relaxed);
         if let Some((mut child, _)) = self.running().take() {
             end(&mut child);
         }

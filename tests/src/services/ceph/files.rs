@@ -11,12 +11,20 @@ use anyhow::Context;
 use super::{ADMIN, CONF_VARIABLE};
 
 /// Who there is besides the daemons' clients, and what each may do.
-const USERS: [(&str, &[&str]); 5] = [
+const USERS: [(&str, &[&str]); 7] = [
     ("mon.", &["mon = \"allow *\""]),
     (ADMIN, &["mon = \"allow *\"", "mgr = \"allow *\"", "osd = \"allow *\"", "mds = \"allow *\""]),
     ("mgr.x", &["mon = \"allow profile mgr\"", "osd = \"allow *\"", "mds = \"allow *\""]),
     ("osd.0", &["mon = \"allow profile osd\"", "mgr = \"allow profile osd\"", "osd = \"allow *\""]),
     ("osd.1", &["mon = \"allow profile osd\"", "mgr = \"allow profile osd\"", "osd = \"allow *\""]),
+    (
+        "mds.a",
+        &["mon = \"allow profile mds\"", "mgr = \"allow profile mds\"", "osd = \"allow *\"", "mds = \"allow *\""],
+    ),
+    (
+        "mds.b",
+        &["mon = \"allow profile mds\"", "mgr = \"allow profile mds\"", "osd = \"allow *\"", "mds = \"allow *\""],
+    ),
 ];
 
 /// A command on the cluster with this configuration.
@@ -43,8 +51,25 @@ pub(super) fn output_of(conf: &Path, program: &str, id: &str) -> PathBuf {
     conf.with_file_name(name.file_name().unwrap_or_default())
 }
 
+/// Where a daemon answers questions.
+pub(super) fn admin_socket_of(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}.asok"))
+}
+
+/// What the configuration of a cluster says that others do not.
+pub(super) struct Particulars<'a> {
+    pub(super) fsid: &'a str,
+    pub(super) address: Ipv4Addr,
+    pub(super) port: u16,
+    /// How many copies there are of an object.
+    pub(super) copies: usize,
+    /// Lines for all its daemons and clients.
+    pub(super) more: &'a str,
+}
+
 /// Writes the configuration and returns its path.
-pub(super) fn write_conf(dir: &Path, fsid: &str, address: Ipv4Addr, port: u16) -> anyhow::Result<PathBuf> {
+pub(super) fn write_conf(dir: &Path, particulars: &Particulars<'_>) -> anyhow::Result<PathBuf> {
+    let Particulars { fsid, address, port, copies, more } = particulars;
     let place = dir.display();
     // By default a daemon that comes before its monitor looks for it every 3 s.
     let daemon = format!(
@@ -66,13 +91,13 @@ mon client hunt interval = 0.1
 fsid = {fsid}
 mon host = [v2:{address}:{port}]
 osd crush chooseleaf type = 0
-[client]
+{more}[client]
 keyring = {place}/$name.keyring
 [mon]
 mon data = {place}/mon
 mon allow pool size one = true
-osd pool default size = 2
-osd pool default min size = 2
+osd pool default size = {copies}
+osd pool default min size = {copies}
 osd pool default pg autoscale mode = off
 paxos propose interval = 0.05
 paxos min wait = 0.01
@@ -83,6 +108,7 @@ mgr initial modules =
 osd data = {place}/osd$id
 osd objectstore = memstore
 memstore device bytes = 1073741824
+{daemon}[mds]
 {daemon}"
     );
     let path = dir.join("ceph.conf");

@@ -4,47 +4,81 @@
 //! side by side.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 
 use super::{
-    AUTHTOOL, CEPH, CONF_VARIABLE, Ceph, MGR, MON, MONMAPTOOL, OSD, POOL, PROGRAMS, RADOS, RADOS_TICK, Setup, files,
+    AUTHTOOL, CEPH, CONF_VARIABLE, Ceph, MDS, MDS_PACKAGE, MGR, MON, MONMAPTOOL, OSD, POOL, PROGRAMS, RADOS,
+    RADOS_TICK, Setup, files, mds,
 };
 use crate::process::programs;
 use crate::services::addresses::Block;
 use crate::services::ceph::daemon::Daemon;
-use crate::services::command::{run, start};
+use crate::services::command::{Running, run, start};
+use crate::services::directory;
 use crate::services::guard::Guard;
 
 /// The port of every monitor. The other daemons find their own on the cluster's address.
 const MON_PORT: u16 = 3300;
 
-/// While the cluster starts a write must reach both OSDs: the second to come makes the first start over, for seconds.
-const MIN_SIZE_AT_START: u8 = 2;
+/// How many OSDs there are, each with a copy of every object.
+const OSDS: usize = 2;
+
+/// What is known of the file system's metadata lies here, the files' content in the pool that every cluster has.
+const METADATA_POOL: &str = "metadata";
 
 /// How long any step may take on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
+/// A cluster with a file system.
+#[derive(Clone, Copy)]
+pub(in crate::services) struct ForFiles<'a> {
+    /// That of the host where the thread is that starts it, and that runs its commands.
+    pub(in crate::services) address: Ipv4Addr,
+    /// How many MDSs it has, at most two; one serves, and the other one waits to take over.
+    pub(in crate::services) mds: usize,
+    /// Lines of configuration for its daemons and clients.
+    pub(in crate::services) conf: &'a str,
+}
+
 impl Ceph {
     /// Starts a cluster, and waits until an object can be written in its pool.
     pub fn start(setup: Setup) -> anyhow::Result<Self> {
+        let address = Block::reserve(1, MON_PORT)?;
+        let own = *address.all().first().context("no address")?;
+        let none = ForFiles { address: own, mds: 0, conf: "" };
+        Self::start_at(setup, OSDS, none, Some(address))
+    }
+
+    /// Starts one with a file system and waits until that can be mounted. It has one OSD and no manager: neither has to
+    /// do with locks.
+    pub(in crate::services) fn start_with_files(files: ForFiles<'_>) -> anyhow::Result<Self> {
+        programs::packaged(MDS, MDS_PACKAGE)?;
+        Self::start_at(Setup { mgr: false, min_size: 1 }, 1, files, None)
+    }
+
+    fn start_at(setup: Setup, osds: usize, files: ForFiles<'_>, address: Option<Block>) -> anyhow::Result<Self> {
         for (path, package) in PROGRAMS {
             programs::packaged(path, package)?;
         }
-        let address = Block::reserve(1, MON_PORT)?;
-        let dir = tempfile::Builder::new().prefix("mutex-ceph-").tempdir().context("make the cluster's directory")?;
+        let dir = directory::in_memory("mutex-ceph-").context("make the cluster's directory")?;
         let guard = Guard::over(dir.path(), CONF_VARIABLE)?;
-        let own = *address.all().first().context("no address")?;
         let fsid = uuid()?;
-        let conf = files::write_conf(dir.path(), &fsid, own, MON_PORT)?;
+        let ForFiles { address: own, mds, conf: more } = files;
+        // While the cluster starts a write must reach every OSD: the second to come makes the first start over, for
+        // seconds.
+        let particulars = files::Particulars { fsid: &fsid, address: own, port: MON_PORT, copies: osds, more };
+        let conf = files::write_conf(dir.path(), &particulars)?;
         let key = run(files::command(AUTHTOOL, &conf).arg("--gen-print-key"), START_LIMIT)?;
         files::write_keys(dir.path(), key.trim())?;
         let cluster = Self {
             mon: Daemon::new(MON, "a", &conf),
             mgr: setup.mgr.then(|| Daemon::new(MGR, "x", &conf)),
-            osds: [0, 1].map(|number| Daemon::new(OSD, number, &conf)),
+            osds: (0..osds).map(|number| Daemon::new(OSD, number, &conf)).collect(),
+            mds: mds::NAMES.into_iter().take(mds).map(|name| Daemon::new(MDS, name, &conf)).collect(),
             conf,
             _guard: guard,
             dir,
@@ -77,9 +111,10 @@ impl Ceph {
         make_mon.args(["--mkfs", "--id", "a", "--keyring"]).arg(files::keyring(dir));
         run(make_mon.arg("--monmap").arg(mon_map), START_LIMIT)?;
         self.mon.start()?;
-        let mut make_pool = self.command(CEPH);
-        make_pool.args(["--mon-client-hunt-interval", "0.1", "osd", "pool", "create", POOL, "1"]);
-        let pool_made = start(&mut make_pool, START_LIMIT)?;
+        // The metadata's only where there is a file system.
+        let pools = [POOL, METADATA_POOL].into_iter().take(1 + self.mds.len().min(1));
+        let pools_made = pools.map(|pool| self.begin(&["osd", "pool", "create", pool, "1"]));
+        let pools_made: Vec<_> = pools_made.collect::<anyhow::Result<_>>()?;
         for (osd, made) in self.osds.iter().zip(osds_made) {
             made.succeeded()?;
             osd.start()?;
@@ -87,13 +122,26 @@ impl Ceph {
         if let Some(mgr) = &self.mgr {
             mgr.start()?;
         }
-        pool_made.succeeded()?;
+        self.mds.iter().try_for_each(Daemon::start)?;
+        for made in pools_made {
+            made.succeeded()?;
+        }
+        if !self.mds.is_empty() {
+            self.begin(&["fs", "new", mds::FILE_SYSTEM, METADATA_POOL, POOL])?.succeeded()?;
+            // It has written to both pools by then, or to the one that takes as long.
+            return self.wait_mds_active();
+        }
         self.write_something()?;
-        if setup.min_size < MIN_SIZE_AT_START {
+        if usize::from(setup.min_size) < self.osds.len() {
             self.ceph(&["osd", "pool", "set", POOL, "min_size", &setup.min_size.to_string()])?;
             self.write_something()?;
         }
         Ok(())
+    }
+
+    /// A command to a monitor that has just been started.
+    fn begin(&self, arguments: &[&str]) -> anyhow::Result<Running> {
+        start(self.command(CEPH).args(["--mon-client-hunt-interval", "0.1"]).args(arguments), START_LIMIT)
     }
 
     fn write_something(&self) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@
 //! | [`roster`] | one row a helper: what the contract suite runs over |
 //! | [`process`] | a helper started as CTDB starts it, and its pipe |
 //! | [`fault`] | named things that a case does to a store and takes back |
+//! | [`lanes`] | trials of one kind one after the other, kinds side by side |
 //! | [`byte_zero`] | what a file lock is on |
 //! | [`services`] | real services as ordinary processes, each with its own ports and directory |
 //! | [`times`] | the table of times that a suite prints |
@@ -12,6 +13,7 @@
 
 pub mod byte_zero;
 pub mod fault;
+pub mod lanes;
 pub mod process;
 pub mod roster;
 pub mod services;

@@ -1,20 +1,21 @@
 //! The cluster that the trials share, and what has to be true after each.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use anyhow::ensure;
+use mutex_tests::lanes::Place;
 use mutex_tests::services::ctdb::Cluster;
 use mutex_tests::times::{Times, table};
 
 use crate::kind::{Kind, Store};
 use crate::{NODES, SETTLED};
 
-/// What the trials share.
-#[derive(Default)]
+/// What the trials of one kind share.
 pub(crate) struct Bench {
-    running: Mutex<Option<(Kind, Running)>>,
-    times: Mutex<Vec<(String, Times)>>,
+    kind: Kind,
+    running: Mutex<Option<Running>>,
 }
 
 /// A cluster and what its lock is in.
@@ -24,56 +25,59 @@ pub(crate) struct Running {
     pub(crate) store: Store,
 }
 
+/// What all trials have measured.
+#[derive(Default)]
+pub(crate) struct Notes(Mutex<BTreeMap<Place, (String, Times)>>);
+
 impl Bench {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self { kind, running: Mutex::default() }
+    }
+
     /// Starts the cluster for the trials to come.
-    pub(crate) fn start(&self, kind: Kind) -> anyhow::Result<Times> {
-        self.end();
-        let store = Store::start(kind)?;
+    pub(crate) fn start(&self) -> anyhow::Result<Times> {
+        let store = Store::start(self.kind)?;
         let start = Instant::now();
         let running = Running::start(store)?;
         let took = start.elapsed();
         running.check_alone()?;
-        *self.running() = Some((kind, running));
+        *self.running() = Some(running);
         Ok(Times::from(vec![took]))
     }
 
-    /// Runs a case on the cluster, or on a new one where there is none of that kind.
-    pub(crate) fn run(&self, kind: Kind, case: fn(&Running) -> anyhow::Result<Times>) -> anyhow::Result<Times> {
+    /// Runs a case on the cluster, or on a new one where there is none.
+    pub(crate) fn run(&self, case: fn(&Running) -> anyhow::Result<Times>) -> anyhow::Result<Times> {
         let mut shared = self.running();
         let running = match shared.take() {
-            Some((same, running)) if same == kind => running,
-            other => {
-                // Not beside the new one.
-                drop(other);
-                Running::start(Store::start(kind)?)?
-            }
+            Some(running) => running,
+            None => Running::start(Store::start(self.kind)?)?,
         };
         let times = case(&running)?;
         running.cluster.wait_healthy()?;
         running.check_alone()?;
-        *shared = Some((kind, running));
+        *shared = Some(running);
         Ok(times)
     }
 
-    /// Ends the cluster, if there is one.
-    pub(crate) fn end(&self) {
-        self.running().take();
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Notes {
+    pub(crate) fn add(&self, place: Place, name: String, times: Times) {
+        self.all().insert(place, (name, times));
     }
 
-    pub(crate) fn note(&self, name: String, times: Times) {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner).push((name, times));
-    }
-
-    /// The times of all trials so far.
+    /// As a table, in the order of the list of trials.
     pub(crate) fn table(&self) -> String {
-        let times = std::mem::take(&mut *self.times.lock().unwrap_or_else(PoisonError::into_inner));
-        let (names, times): (Vec<String>, Vec<Times>) = times.into_iter().unzip();
+        let (names, times): (Vec<String>, Vec<Times>) = std::mem::take(&mut *self.all()).into_values().unzip();
         let rows: Vec<(&str, Times)> = names.iter().map(String::as_str).zip(times).collect();
         table("from the fault to the new leader", &rows)
     }
 
-    fn running(&self) -> MutexGuard<'_, Option<(Kind, Running)>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Place, (String, Times)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The helpers as the cluster lock of a real CTDB cluster of three nodes.
 //!
-//! One cluster a kind of lock serves all its trials, one after the other, and ends when those of the next kind begin; a
-//! trial that fails ends it, and the next starts another. Times are from just before the fault to the line
+//! One cluster a kind of lock serves all its trials, one after the other, and ends with the last of them; a trial that
+//! fails ends it, and the next starts another. Two kinds run side by side, since most of it is waiting: more with
+//! `--test-threads N`, one after the other with 1. Times are from just before the fault to the line
 //! `Took cluster lock` in the new leader's log; where nobody can lead while the fault lasts, from its end.
 //!
 //! | module | what is in it |
@@ -32,9 +33,10 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use libtest_mimic::{Arguments, Failed, Trial};
+use mutex_tests::lanes::{Lanes, Place, Turn};
 use mutex_tests::times::Times;
 
-use bench::{Bench, Running};
+use bench::{Bench, Notes, Running};
 use kind::Kind;
 
 const NODES: usize = 3;
@@ -56,42 +58,68 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// Its name is the trial's.
 type Case = (&'static str, fn(&Running) -> anyhow::Result<Times>);
 
+/// Kinds that run side by side. A cluster wants to be answered at once, and a machine of two cores has no room for more.
+const LANES: usize = 2;
+
 fn main() {
     let mut arguments = Arguments::from_args();
-    // The trials share the cluster: side by side they would only count each other's waiting.
-    arguments.test_threads = Some(1);
-    let bench = Arc::new(Bench::default());
-    let trials = Kind::ALL.into_iter().flat_map(|kind| trials(&bench, kind)).collect();
+    let notes = Arc::new(Notes::default());
+    let lanes = arguments.test_threads.unwrap_or(LANES).max(1);
+    let trials = trials(&Lanes::new(lanes), &notes);
+    // Each waits for its turn in a thread. With one lane the turns come in the order of the list.
+    arguments.test_threads = Some(if lanes == 1 { 1 } else { trials.len() });
     let conclusion = libtest_mimic::run(&arguments, trials);
-    print!("{}", bench.table());
-    // `exit` runs no destructors.
-    bench.end();
+    print!("{}", notes.table());
     conclusion.exit();
 }
 
-fn trials(bench: &Arc<Bench>, kind: Kind) -> Vec<Trial> {
-    let healthy = trial(bench, kind, "three nodes get healthy", Bench::start);
-    let last: Case = ("never two leaders that both hold the lock", never_two);
-    let cases = kind.cases().into_iter().chain([last]);
-    let cases = cases.map(|(name, case)| trial(bench, kind, name, move |bench, kind| bench.run(kind, case)));
-    std::iter::once(healthy).chain(cases).collect()
+/// A trial's place in its lane and in the table, and what it shares with the others of its kind.
+struct Seat {
+    place: Place,
+    // In this order: the kind's last trial ends the cluster, and then the next kind's turn comes.
+    bench: Arc<Bench>,
+    turn: Turn,
+    notes: Arc<Notes>,
 }
 
-fn trial(
-    bench: &Arc<Bench>,
-    kind: Kind,
-    name: &str,
-    run: impl FnOnce(&Bench, Kind) -> anyhow::Result<Times> + Send + 'static,
-) -> Trial {
-    let name = format!("{}: {name}", kind.name());
-    let bench = Arc::clone(bench);
-    Trial::test(name.clone(), move || match run(&bench, kind) {
-        Ok(times) => {
-            bench.note(name, times);
-            Ok(())
+/// What a trial does with its kind's cluster.
+enum Step {
+    Start,
+    Case(fn(&Running) -> anyhow::Result<Times>),
+}
+
+fn trials(lanes: &Arc<Lanes>, notes: &Arc<Notes>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (number, kind) in Kind::ALL.into_iter().enumerate() {
+        let bench = Arc::new(Bench::new(kind));
+        let last: Case = ("never two leaders that both hold the lock", never_two);
+        let cases = kind.cases().into_iter().chain([last]).map(|(name, case)| (name, Step::Case(case)));
+        for (index, (name, step)) in std::iter::once(("three nodes get healthy", Step::Start)).chain(cases).enumerate()
+        {
+            let name = format!("{}: {name}", kind.name());
+            let place = (number, index);
+            let seat = Seat { place, bench: Arc::clone(&bench), turn: lanes.turn(place), notes: Arc::clone(notes) };
+            trials.push(Trial::test(name.clone(), move || seat.run(name, &step)));
         }
-        Err(error) => Err(Failed::from(format!("{error:#}"))),
-    })
+    }
+    trials
+}
+
+impl Seat {
+    fn run(self, name: String, step: &Step) -> Result<(), Failed> {
+        self.turn.wait();
+        let outcome = match step {
+            Step::Start => self.bench.start(),
+            Step::Case(case) => self.bench.run(*case),
+        };
+        match outcome {
+            Ok(times) => {
+                self.notes.add(self.place, name, times);
+                Ok(())
+            }
+            Err(error) => Err(Failed::from(format!("{error:#}"))),
+        }
+    }
 }
 
 /// Whether there is time for what is too long for CI.

@@ -5,6 +5,7 @@
 //! | [`node`] | one node: its directory, its processes, what can be done to them |
 //! | [`log`] | the lines that the nodes log, with their times |
 //! | [`status`] | what a node tells about the cluster |
+//! | [`view`] | a path that leads somewhere else on each node |
 //! | [`watcher`] | who believes to have the lock, at every moment |
 //!
 //! What CTDB believes stands in its log and nowhere else (`ctdb status` follows it by up to a second), so the log is what
@@ -13,6 +14,7 @@
 pub mod log;
 pub mod node;
 pub mod status;
+pub mod view;
 pub mod watcher;
 
 use std::ffi::OsString;
@@ -28,6 +30,7 @@ use crate::wait::wait_for;
 use log::{Line, Mark};
 use node::Node;
 use status::Status;
+use view::Common;
 use watcher::Watcher;
 
 /// The port that every ctdbd listens on.
@@ -46,6 +49,19 @@ pub struct Cluster {
     _addresses: Block,
 }
 
+/// What a cluster is started with.
+#[derive(Default)]
+pub struct Setup {
+    /// How many nodes.
+    pub size: usize,
+    /// What stands behind `cluster lock =`.
+    pub lock: String,
+    /// What every ctdbd has in its environment.
+    pub environment: Vec<(&'static str, OsString)>,
+    /// A path that leads somewhere else on each node.
+    pub common: Option<Common>,
+}
+
 /// A node that has taken the cluster lock.
 pub struct Taken {
     /// Which node, counted from 0.
@@ -55,16 +71,15 @@ pub struct Taken {
 }
 
 impl Cluster {
-    /// Starts a cluster with this `cluster lock =`, and with these variables in every ctdbd's environment; waits until it
-    /// is healthy.
-    pub fn start(size: usize, lock: &str, environment: &[(&'static str, OsString)]) -> anyhow::Result<Self> {
+    /// Starts a cluster and waits until it is healthy.
+    pub fn start(setup: &Setup) -> anyhow::Result<Self> {
         programs::packaged("/usr/sbin/ctdbd", "ctdb")?;
         programs::packaged("/usr/bin/ctdb", "ctdb")?;
-        let addresses = Block::reserve(size, CTDB_PORT)?;
+        let addresses = Block::reserve(setup.size, CTDB_PORT)?;
         let dir = tempfile::Builder::new().prefix("mutex-ctdb-").tempdir().context("make the cluster's directory")?;
         let guard = Guard::over(dir.path(), "CTDB_BASE")?;
-        let nodes = (0..size)
-            .map(|number| Node::create(dir.path(), number, addresses.all(), lock, environment))
+        let nodes = (0..setup.size)
+            .map(|number| Node::create(dir.path(), number, addresses.all(), setup))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let watcher = Watcher::start(&nodes)?;
         let cluster = Self { nodes, watcher: Some(watcher), _guard: guard, _dir: dir, _addresses: addresses };

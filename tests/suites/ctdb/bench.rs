@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::ensure;
 use mutex_tests::lanes::Place;
-use mutex_tests::services::ctdb::Cluster;
+use mutex_tests::services::ctdb::{Cluster, Setup};
 use mutex_tests::times::{Times, table};
 
 use crate::kind::{Kind, Store};
@@ -83,7 +83,13 @@ impl Notes {
 
 impl Running {
     fn start(store: Store) -> anyhow::Result<Self> {
-        let cluster = Cluster::start(NODES, &store.cluster_lock()?, &store.environment())?;
+        let setup = Setup {
+            size: NODES,
+            lock: store.cluster_lock()?,
+            environment: store.environment(),
+            common: None,
+        };
+        let cluster = Cluster::start(&setup)?;
         Ok(Self { cluster, store })
     }
 

@@ -56,6 +56,12 @@ impl Line {
         self.text.starts_with("Releasing cluster lock")
     }
 
+    /// It starts a helper to take the lock.
+    #[must_use]
+    pub fn is_try(&self) -> bool {
+        self.text.starts_with("Attempting to take cluster lock")
+    }
+
     /// It has heard of no leader for `leader timeout`: the start of an election period.
     #[must_use]
     pub fn is_leader_missed(&self) -> bool {

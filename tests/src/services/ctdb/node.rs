@@ -11,8 +11,10 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use rustix::process::Signal;
 
+use super::Setup;
 use super::log::Log;
 use super::status::Status;
+use super::view::View;
 use crate::process::Process;
 use crate::services::command::run;
 use crate::wait::wait_for;
@@ -34,23 +36,21 @@ pub struct Node {
     helper: PathBuf,
     /// What its processes have in their environment besides.
     environment: Vec<(&'static str, OsString)>,
+    /// Where its processes are, if not where everybody is.
+    view: Option<View>,
     log: Log,
 }
 
 impl Node {
     /// Writes the node's files.
-    pub(super) fn create(
-        cluster: &Path,
-        number: usize,
-        addresses: &[Ipv4Addr],
-        lock: &str,
-        environment: &[(&'static str, OsString)],
-    ) -> anyhow::Result<Self> {
+    pub(super) fn create(cluster: &Path, number: usize, addresses: &[Ipv4Addr], setup: &Setup) -> anyhow::Result<Self> {
+        let lock = &setup.lock;
         let helper = lock.strip_prefix('!').and_then(|words| words.split([' ', '\t']).next());
         let helper = PathBuf::from(helper.with_context(|| format!("cluster lock {lock:?} names no helper"))?);
         let dir = cluster.join(format!("n{number}"));
         let log = Log::new(number, dir.join("log"));
-        let node = Self { number, dir, helper, environment: environment.to_vec(), log };
+        let view = setup.common.as_ref().map(|common| common.view(number)).transpose()?;
+        let node = Self { number, dir, helper, environment: setup.environment.clone(), view, log };
         node.write_files(addresses, lock).with_context(|| format!("write the files of CTDB node {number}"))?;
         Ok(node)
     }
@@ -102,7 +102,12 @@ impl Node {
 
     /// Starts ctdbd, which then goes to the background.
     pub fn start(&self) -> anyhow::Result<()> {
-        let output = self.command("/usr/sbin/ctdbd").output().context("start ctdbd")?;
+        let mut command = self.command("/usr/sbin/ctdbd");
+        let output = match &self.view {
+            Some(view) => view.output(&mut command),
+            None => Ok(command.output()?),
+        };
+        let output = output.context("start ctdbd")?;
         ensure!(output.status.success(), "ctdbd of node {}: {}\n{}", self.number, said(&output), self.log.tail());
         Ok(())
     }
@@ -167,6 +172,14 @@ impl Node {
         self.processes().into_iter().filter(|process| self.is_helper(process)).collect()
     }
 
+    /// Those of them that CTDB did not start itself: the helpers' workers.
+    #[must_use]
+    pub fn workers(&self) -> Vec<Process> {
+        let starters = [self.ctdbd(), self.recoverd()];
+        let started: Vec<i32> = starters.iter().flatten().flat_map(Process::children).collect();
+        self.helper_processes().into_iter().filter(|process| !started.contains(&process.pid())).collect()
+    }
+
     /// Kills every process of the node at once.
     pub fn kill(&self) -> anyhow::Result<()> {
         let mut killed = Vec::new();
@@ -205,7 +218,7 @@ impl Node {
         // Looked at once before the descriptor is opened, to leave all others of the machine alone, and once after: the
         // number may have gone to another process in between.
         let is_own = || {
-            let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let environ = told_of(pid, "environ");
             let base = |entry: &[u8]| entry.strip_prefix(b"CTDB_BASE=") == Some(self.dir.as_os_str().as_bytes());
             environ.split(|&byte| byte == 0).any(base)
         };
@@ -232,7 +245,19 @@ fn name_of(pid: i32) -> Option<String> {
 
 /// The first word of its command line.
 fn program_of(pid: i32) -> Option<PathBuf> {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let line = told_of(pid, "cmdline");
     let first = line.split(|&byte| byte == 0).next()?;
     Some(PathBuf::from(OsString::from_vec(first.to_vec())))
+}
+
+/// What stands in this file of a process. Where its main thread has ended another one may live on in a hung file system:
+/// then that one tells.
+fn told_of(pid: i32, file: &str) -> Vec<u8> {
+    let of_process = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    if !of_process.is_empty() {
+        return of_process;
+    }
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let told = threads.filter_map(|thread| fs::read(thread.path().join(file)).ok());
+    told.into_iter().find(|told| !told.is_empty()).unwrap_or_default()
 }

@@ -1,0 +1,54 @@
+//! A path that leads somewhere else on each node.
+//!
+//! CTDB refuses nodes whose `cluster lock` differ, and on one machine each node has its cluster file system mounted at a
+//! place of its own. So a node's ctdbd can be started in a mount namespace of its own, in which that mount is found at the
+//! path that all nodes name. All that ctdbd starts is in it too; it goes with the last process inside.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use anyhow::{Context, anyhow};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+/// The path, and the directory that it leads to on each node.
+pub struct Common {
+    /// A directory that nothing else is done with.
+    pub path: PathBuf,
+    /// One a node.
+    pub leads_to: Vec<PathBuf>,
+}
+
+/// What one node has there.
+pub(super) struct View {
+    path: PathBuf,
+    leads_to: PathBuf,
+}
+
+impl Common {
+    pub(super) fn view(&self, node: usize) -> anyhow::Result<View> {
+        let leads_to =
+            self.leads_to.get(node).with_context(|| format!("node {node} has nothing at the common path"))?;
+        Ok(View { path: self.path.clone(), leads_to: leads_to.clone() })
+    }
+}
+
+impl View {
+    /// Runs a command there and waits for its end. What it leads to is looked up now: a mount that was made anew is found.
+    pub(super) fn output(&self, command: &mut Command) -> anyhow::Result<Output> {
+        // The thread that makes the namespace stays in it, so it is one that ends.
+        let output =
+            std::thread::scope(|scope| scope.spawn(|| self.enter().and_then(|()| Ok(command.output()?))).join());
+        output.map_err(|_| anyhow!("a thread panicked"))?
+    }
+
+    /// Puts this thread there.
+    fn enter(&self) -> anyhow::Result<()> {
+        unshare(CloneFlags::CLONE_NEWNS).context("make a mount namespace (needs root)")?;
+        // What is unmounted outside is unmounted here, and nothing that is mounted here is seen outside.
+        let none = None::<&str>;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).context("keep mounts inside")?;
+        let bound = mount(Some(&self.leads_to), &self.path, none, MsFlags::MS_BIND, none);
+        bound.with_context(|| format!("bind {} to {}", self.leads_to.display(), self.path.display()))
+    }
+}

@@ -4,11 +4,12 @@
 //! place of its own. So a node's ctdbd can be started in a mount namespace of its own, in which that mount is found at the
 //! path that all nodes name. All that ctdbd starts is in it too; it goes with the last process inside.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, anyhow};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 /// The path, and the directory that it leads to on each node.
@@ -49,6 +50,22 @@ impl View {
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).context("keep mounts inside")?;
         let bound = mount(Some(&self.leads_to), &self.path, none, MsFlags::MS_BIND, none);
-        bound.with_context(|| format!("bind {} to {}", self.leads_to.display(), self.path.display()))
+        bound.with_context(|| format!("bind {} to {}", self.leads_to.display(), self.path.display()))?;
+        self.forget_others()
+    }
+
+    /// What this test and others have mounted is not to live on in this copy of the mounts when they unmount it: where `/`
+    /// is private nothing tells the copy.
+    fn forget_others(&self) -> anyhow::Result<()> {
+        let mounts = fs::read_to_string("/proc/thread-self/mounts").context("read the mounts")?;
+        let temporary = std::env::temp_dir();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
+        for point in points.filter(|point| point.starts_with(&temporary)) {
+            if point != temporary && point != self.path {
+                // Failure means that it went with one above it.
+                let _ = umount2(point, MntFlags::MNT_DETACH);
+            }
+        }
+        Ok(())
     }
 }

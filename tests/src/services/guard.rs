@@ -20,10 +20,12 @@ unmount() {
     done </proc/mounts
 }
 # grep calls it a failure when one of all processes ends meanwhile: what it found counts, not its status.
-while unmount; left=$(grep -lszF "$1=$0/" /proc/[0-9]*/environ); [ -n "$left" ]; do
-    for environ in $left; do
-        pid=${environ#/proc/}
-        kill -KILL "${pid%/environ}" 2>/dev/null
+# mfsmount writes its title over its environment. Not as arguments: grep would find itself.
+signs() { printf '%s\n' "$1=$0/" "(mounted on: $0/"; }
+while unmount; left=$(signs "$1" | grep -lszF -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline); [ -n "$left" ]; do
+    for found in $left; do
+        pid=${found#/proc/}
+        kill -KILL "${pid%/*}" 2>/dev/null
     done
 done
 unmount

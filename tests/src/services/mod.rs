@@ -14,4 +14,5 @@ pub mod disk;
 pub mod etcd;
 pub mod fuse;
 mod guard;
+pub mod moosefs;
 pub mod network;

@@ -4,6 +4,7 @@
 
 mod etcd;
 mod file;
+mod moosefs;
 mod rados;
 
 use std::ffi::OsString;
@@ -104,7 +105,7 @@ pub trait Store {
 /// Every row.
 #[must_use]
 pub fn rows() -> Vec<Row> {
-    [file::rows(), rados::rows(), etcd::rows()].into_iter().flatten().collect()
+    [file::rows(), moosefs::rows(), rados::rows(), etcd::rows()].into_iter().flatten().collect()
 }
 
 /// The row of the deliberately wrong helper, with one bug.

@@ -51,6 +51,11 @@ pub(super) fn row(name: &'static str, lock_type: &str) -> Row {
     }
 }
 
+/// What names a lock in a file, and its timing.
+pub(super) fn arguments(path: PathBuf) -> Vec<OsString> {
+    vec![path.into(), RECHECK.to_string().into(), PING_TIMEOUT.to_string().into()]
+}
+
 /// Where a lock file lies.
 enum Place {
     Directory(TempDir),
@@ -133,7 +138,7 @@ impl LockFile {
 
 impl Store for LockFile {
     fn arguments(&self) -> Vec<OsString> {
-        vec![self.path().into(), RECHECK.to_string().into(), PING_TIMEOUT.to_string().into()]
+        arguments(self.path())
     }
 
     fn rival_arguments(&self) -> Vec<OsString> {

@@ -2,6 +2,7 @@
 //!
 //! A new helper is one row here, and one [`Store`] beside its service.
 
+mod cephfs;
 mod etcd;
 mod file;
 mod moosefs;
@@ -105,7 +106,7 @@ pub trait Store {
 /// Every row.
 #[must_use]
 pub fn rows() -> Vec<Row> {
-    [file::rows(), moosefs::rows(), rados::rows(), etcd::rows()].into_iter().flatten().collect()
+    [file::rows(), cephfs::rows(), moosefs::rows(), rados::rows(), etcd::rows()].into_iter().flatten().collect()
 }
 
 /// The row of the deliberately wrong helper, with one bug.

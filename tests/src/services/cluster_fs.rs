@@ -7,8 +7,14 @@
 //! a process of its own that it need not wait for.
 
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
+use anyhow::bail;
+
+use super::command::run;
 use crate::fault::Fault;
+use crate::process::programs;
 
 /// Every one of them has so many nodes, counted from 0.
 pub const NODES: usize = 3;
@@ -35,4 +41,18 @@ pub trait ClusterFs: Send + Sync {
 
     /// The node's mount is taken out of the tree while it is in use (`umount -l`). Healed by a new one.
     fn unmounted(&self, node: usize) -> Fault<'_>;
+}
+
+/// A look takes a few milliseconds where the file system answers.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
+/// Whether anybody has byte 0 of this file locked (posix or ofd), as its mount sees it; nobody where there is no file.
+/// Takes nothing. An error where the mount does not answer.
+pub(crate) fn is_locked(file: &Path) -> anyhow::Result<bool> {
+    let answer = run(Command::new(programs::own("look_at_lock")?).arg(file), LOOK_LIMIT)?;
+    match answer.trim() {
+        "held" => Ok(true),
+        "free" | "missing" => Ok(false),
+        other => bail!("look_at_lock answered {other:?}"),
+    }
 }

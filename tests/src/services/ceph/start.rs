@@ -18,8 +18,8 @@ use crate::process::programs;
 use crate::services::addresses::Block;
 use crate::services::ceph::daemon::Daemon;
 use crate::services::command::{Running, run, start};
-use crate::services::directory;
 use crate::services::guard::Guard;
+use crate::services::in_memory;
 
 /// The port of every monitor. The other daemons find their own on the cluster's address.
 const MON_PORT: u16 = 3300;
@@ -29,6 +29,9 @@ const OSDS: usize = 2;
 
 /// What is known of the file system's metadata lies here, the files' content in the pool that every cluster has.
 const METADATA_POOL: &str = "metadata";
+
+/// What a cluster must find in memory, where nothing waits for a disk: 60 MB a minute after its start.
+const ROOM: u64 = 1 << 30;
 
 /// How long any step may take on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -64,7 +67,7 @@ impl Ceph {
         for (path, package) in PROGRAMS {
             programs::packaged(path, package)?;
         }
-        let dir = directory::in_memory("mutex-ceph-").context("make the cluster's directory")?;
+        let dir = in_memory::directory("mutex-ceph-", ROOM).context("make the cluster's directory")?;
         let guard = Guard::over(dir.path(), CONF_VARIABLE)?;
         let fsid = uuid()?;
         let ForFiles { address: own, mds, conf: more } = files;

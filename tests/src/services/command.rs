@@ -9,6 +9,9 @@ use anyhow::{Context, ensure};
 
 use crate::process::Process;
 
+/// How long a killed command is waited for: one in a call on a mount that hangs stays until the mount ends.
+const END_LIMIT: Duration = Duration::from_secs(1);
+
 /// A command that has been started. Killed with this value.
 pub(super) struct Running {
     what: String,
@@ -81,7 +84,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         // Nothing if it has ended: this process is its parent and has waited for it.
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        if self.process.wait_gone(END_LIMIT).is_ok() {
+            let _ = self.child.wait();
+        }
     }
 }
 

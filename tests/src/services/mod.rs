@@ -12,6 +12,7 @@ pub mod ctdb;
 pub mod disk;
 pub mod etcd;
 pub mod fuse;
+pub mod gluster;
 mod guard;
 mod in_memory;
 pub mod moosefs;

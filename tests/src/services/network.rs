@@ -30,7 +30,7 @@ const IP: &str = "/usr/sbin/ip";
 const PACKAGE: &str = "iproute2";
 
 /// A hardware address that nobody has: what is sent to it is lost without a word.
-const NOBODY: &str = "02:00:00:00:00:99";
+pub(super) const NOBODY: &str = "02:00:00:00:00:99";
 
 /// The hosts and their switch. They go with the last process inside.
 pub(super) struct Network {

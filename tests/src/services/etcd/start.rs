@@ -6,23 +6,19 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::Context;
-use nix::sys::statvfs::statvfs;
-use tempfile::TempDir;
 
 use super::accounts::HASH_COST;
 use super::tls::{Identity, Tls};
 use super::{Block, Etcd, Guard, Hosts, MEMBERS, Member, PLACE_VARIABLE, PROGRAMS, Setup};
 use crate::process::programs;
+use crate::services::in_memory;
 use crate::services::network::address;
 
 /// Where clients ask, and where members talk to each other.
 const CLIENT_PORT: u16 = 2379;
 const PEER_PORT: u16 = 2380;
 
-/// Where a log need not wait for a disk that others use: a slow one costs a leader its place.
-const IN_MEMORY: &str = "/dev/shm";
-
-/// What a cluster must find there: each member makes two files of 64 MiB for its log before it needs them.
+/// What a cluster must find in memory, since a slow disk costs a leader its place: each member makes two files of 64 MiB for its log before it needs them.
 const ROOM: u64 = 1 << 30;
 
 impl Etcd {
@@ -37,7 +33,7 @@ impl Etcd {
             Some(block) => block.all().to_vec(),
             None => (0..MEMBERS).map(address).collect(),
         };
-        let dir = directory().context("make the cluster's directory")?;
+        let dir = in_memory::directory("mutex-etcd-", ROOM).context("make the cluster's directory")?;
         let guard = Guard::over(dir.path(), PLACE_VARIABLE)?;
         let tls = setup.tls.then(|| Tls::write(dir.path(), &addresses)).transpose()?;
         let hosts: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
@@ -79,14 +75,6 @@ impl Etcd {
         };
         format!("its members said: {}", self.members.iter().map(said).collect::<String>())
     }
-}
-
-fn directory() -> anyhow::Result<TempDir> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix("mutex-etcd-");
-    let in_memory = statvfs(IN_MEMORY).is_ok_and(|about| about.blocks_available() * about.fragment_size() >= ROOM);
-    let dir = if in_memory { builder.tempdir_in(IN_MEMORY) } else { builder.tempdir() };
-    Ok(dir?)
 }
 
 fn scheme(tls: Option<&Tls>) -> &'static str {

@@ -67,15 +67,16 @@ impl FileLock {
 
     /// Whether what we hold still is what everybody else would lock.
     fn prove(&self, held: &Held) -> io::Result<Renewed> {
-        // First of all: it is the truth, and the rest may be old. ceph-fuse answers all of it from its own memory for
-        // half a minute after another has been given the lock.
-        if !held.evidence.is_as_it_was(&held.file)? {
-            return Ok(Renewed::Lost("the file system has dropped the lock, or given it to another".into()));
-        }
+        // The path first: where another node has removed the file, CephFS answers questions about its locks up to 5 s late.
         match self.place.look()? {
             Found::Regular(id) if id == held.id => {}
             Found::Nothing => return Ok(Renewed::Lost("the file was removed".into())),
             Found::Regular(_) | Found::Other => return Ok(Renewed::Lost("the file was replaced".into())),
+        }
+        // Then the locks: that is the truth, and all else may be old. ceph-fuse answers it from its own memory for half a
+        // minute after another has been given the lock.
+        if !held.evidence.is_as_it_was(&held.file)? {
+            return Ok(Renewed::Lost("the file system has dropped the lock, or given it to another".into()));
         }
         if held.is_on_a_disk() {
             // There all of the above is answered from memory, and so is a read of what has not reached the disk yet.

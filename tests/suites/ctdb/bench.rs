@@ -83,12 +83,7 @@ impl Notes {
 
 impl Running {
     fn start(store: Store) -> anyhow::Result<Self> {
-        let setup = Setup {
-            size: NODES,
-            lock: store.cluster_lock()?,
-            environment: store.environment(),
-            common: None,
-        };
+        let setup = Setup { size: NODES, lock: store.cluster_lock()?, environment: store.environment(), common: None };
         let cluster = Cluster::start(&setup)?;
         Ok(Self { cluster, store })
     }

@@ -27,7 +27,7 @@ mod start;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -91,7 +91,7 @@ impl MooseFs {
     /// Whether anybody has a lock of any kind on this inode: the master's own list, so that no mount is asked and
     /// nothing can hang.
     pub fn is_locked(&self, inode: u64) -> anyhow::Result<bool> {
-        Ok(!self.locks(inode)?.is_empty())
+        Ok(self.locks(inode)? > 0)
     }
 
     /// The inode of a file on a mount that works; `None` where there is no such file.
@@ -101,10 +101,5 @@ impl MooseFs {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("look at {}", path.display())),
         }
-    }
-
-    /// Where the master keeps what it knows.
-    fn master_data(&self) -> PathBuf {
-        files::master_data(self.dir.path())
     }
 }

@@ -15,6 +15,7 @@
 //! not needed for it).
 
 mod exclusion;
+mod moosefs;
 mod outcome;
 mod party;
 mod places;
@@ -63,7 +64,7 @@ struct FileSystem {
     scenarios: fn(&Arc<Table>) -> Vec<Trial>,
 }
 
-const FILE_SYSTEMS: &[FileSystem] = &[];
+const FILE_SYSTEMS: &[FileSystem] = &[moosefs::MOOSEFS];
 
 fn main() {
     let mut arguments = Arguments::from_args();

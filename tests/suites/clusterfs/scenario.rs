@@ -18,7 +18,7 @@ use crate::table::Table;
 use crate::{GONE, LOCK_TYPES, helper, new_directory, trial};
 
 /// The nodes with the holder, with the takers, and with who looks whether the lock is held.
-const HOLDER: usize = 0;
+pub(crate) const HOLDER: usize = 0;
 const TAKER: usize = 1;
 const LOOKER: usize = 2;
 
@@ -124,11 +124,13 @@ impl<F: ClusterFs + 'static> Scenario<F> {
         let table = Arc::clone(table);
         table.expect(system, self.fault, self.outcome);
         let name = format!("{system}: {}: the lock is {}", self.fault, self.outcome.words());
-        trial(name, move || {
+        let ignored = self.slow && std::env::var_os("SLOW").is_none();
+        let run = move || {
             let measured = self.run()?;
             table.note(system, self.fault, self.timing, measured);
             Ok(())
-        })
+        };
+        trial(name, run).with_ignored_flag(ignored)
     }
 
     fn run(&self) -> anyhow::Result<Vec<(&'static str, Measured)>> {

@@ -5,6 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -17,8 +18,14 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// The locks on an inode (`mfscli -SAL -i INODE`). The answer has another number, the next one.
 const LOCKS: u32 = 534;
-/// Each is told in so many bytes, its session in the first four.
+/// Each is told in so many bytes.
 const LOCK_BYTES: usize = 33;
+
+/// All sessions (`mfscli -SMS`), in this version of the answer.
+const SESSIONS: u32 = 508;
+const SESSIONS_VERSION: u8 = 4;
+/// From the number of a session to the length of its mount point's path, which that follows.
+const NUMBER_TO_PATH: usize = 21;
 
 /// The end of a session (`mfscli -CRS/SESSION`).
 const REMOVE_SESSION: u32 = 526;
@@ -29,13 +36,24 @@ const OK: u8 = 0;
 const LONGEST: u32 = 1 << 20;
 
 impl MooseFs {
-    /// The sessions of those who have a lock of any kind on this inode, one for each lock. A session is what the master
-    /// knows of a mount.
-    pub(super) fn locks(&self, inode: u64) -> anyhow::Result<Vec<u32>> {
+    /// How many locks of any kind there are on this inode.
+    pub(super) fn locks(&self, inode: u64) -> anyhow::Result<usize> {
         let answer = self.ask(LOCKS, &u32::try_from(inode)?.to_be_bytes()).context("ask the master for locks")?;
         ensure!(answer.len() % LOCK_BYTES == 0, "the master told of locks in {} bytes", answer.len());
-        let session = |lock: &[u8]| lock.first_chunk().map(|session| u32::from_be_bytes(*session));
-        answer.chunks(LOCK_BYTES).map(|lock| session(lock).context("a lock without a session")).collect()
+        Ok(answer.len() / LOCK_BYTES)
+    }
+
+    /// The number of the latest session of a node's mount: what the master knows of it.
+    pub(super) fn session_of(&self, node: usize) -> anyhow::Result<u32> {
+        let answer = self.ask(SESSIONS, &[SESSIONS_VERSION]).context("ask the master for sessions")?;
+        let point = self.mounts[node].point().as_os_str().as_bytes();
+        let path = [&u32::try_from(point.len())?.to_be_bytes(), point].concat();
+        // What else is told of a session takes another number of bytes in each version.
+        let number =
+            |at: usize| Some(u32::from_be_bytes(*answer.get(at.checked_sub(NUMBER_TO_PATH)?..)?.first_chunk()?));
+        let found = answer.windows(path.len()).enumerate().filter(|&(_, here)| here == path);
+        let latest = found.filter_map(|(at, _)| number(at)).max();
+        latest.with_context(|| format!("the master knows of no mount at {}", self.mounts[node].point().display()))
     }
 
     /// Ends a session, and its locks with it. Says whether the master did: not while it hears of the mount.

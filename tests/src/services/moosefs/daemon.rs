@@ -17,6 +17,9 @@ use crate::services::network::Namespace;
 /// How long the child of one that was killed may go on: the master's writes what it has been given.
 const CHILD_LIMIT: Duration = Duration::from_secs(5);
 
+/// So many tell why it ended.
+const LAST_LINES: usize = 4;
+
 /// A master, chunkserver or mount, running or not. Ends with this value.
 pub(super) struct Daemon {
     program: &'static str,
@@ -101,7 +104,9 @@ impl Daemon {
     /// Its last words, for a message.
     pub(super) fn said(&self) -> String {
         let text = fs::read_to_string(self.output()).unwrap_or_default();
-        format!("{}: {}; ", self.place.display(), text.trim_end().lines().last().unwrap_or_default())
+        let mut last: Vec<&str> = text.lines().rev().filter(|line| !line.is_empty()).take(LAST_LINES).collect();
+        last.reverse();
+        format!("{}: {}; ", self.place.display(), last.join(" / "))
     }
 
     fn output(&self) -> PathBuf {

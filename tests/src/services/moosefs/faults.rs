@@ -75,18 +75,17 @@ impl MooseFs {
         Fault::new("master stopped", || self.master.stop(STOP_LIMIT), || self.start_master())
     }
 
-    /// The master killed, and started again without what it had written since somebody last took a lock on this inode:
-    /// nobody has it any more, and every mount's session lives on. That is what a loss of power does to a log that does
-    /// not reach the disk at once.
-    pub fn lock_forgotten(&self, inode: u64) -> Fault<'_> {
-        let forget = move || {
+    /// The master killed, and started again without a lock in its log: nobody has one any more, and every mount's session
+    /// lives on. That is what a loss of power does to a log that does not reach the disk at once.
+    pub fn locks_forgotten(&self) -> Fault<'_> {
+        let forget = || {
             self.kill_master()?;
-            // Started in any case: the next case may be another's.
-            let forgotten = files::forget_lock(&self.master_data(), inode);
+            // Started in any case: what uses the mounts hangs without it.
+            let forgotten = files::forget_locks(&files::master_data(self.dir.path()));
             self.start_master()?;
             forgotten
         };
-        Fault::new("lock forgotten", forget, || Ok(()))
+        Fault::new("locks forgotten", forget, || Ok(()))
     }
 
     /// No content can be read or written: every request is refused. Healed by a new start; waits until writes are quick
@@ -108,18 +107,32 @@ impl MooseFs {
         Fault::new("chunkserver frozen", || self.chunkserver()?.freeze(), || self.chunkserver()?.go_on())
     }
 
-    /// The node's mount is cut off, and as soon as the master counts it as gone, 10 s later, an admin ends the session of
-    /// whoever has a lock on this inode: `mfscli -CRS`. Healed by the network; the mount makes itself a new session and
-    /// tells nobody.
-    pub fn session_removed(&self, node: usize, inode: u64) -> Fault<'_> {
+    /// The node's mount is cut off, and as soon as the master counts it as gone, 10 s later, an admin ends its session:
+    /// `mfscli -CRS`. Healed by the network; the mount makes itself a new session and tells nobody.
+    pub fn cut_off_and_removed(&self, node: usize) -> Fault<'_> {
         let host = host_number(node);
         let remove = move || {
-            let session = *self.locks(inode)?.first().context("nobody has a lock on this inode")?;
+            let session = self.session_of(node)?;
             self.network.cut_off(host)?;
-            let removed = || self.remove_session(session).unwrap_or(false).then_some(());
-            wait_for("the master to let go of a mount", REMOVAL_LIMIT, removed).map(drop)
+            self.remove(session)
         };
-        Fault::new("session removed", remove, move || self.network.reconnect(host))
+        Fault::new("mount cut off, its session removed", remove, move || self.network.reconnect(host))
+    }
+
+    /// What an admin does for a node that is dead: the same to a mount whose process was killed, which can be done at once.
+    pub fn client_killed_and_removed(&self, node: usize) -> Fault<'_> {
+        let mount = &self.mounts[node];
+        let remove = move || {
+            let session = self.session_of(node)?;
+            mount.kill();
+            self.remove(session)
+        };
+        Fault::new("client killed, its session removed", remove, move || mount.renew(self.host_of(node)))
+    }
+
+    fn remove(&self, session: u32) -> anyhow::Result<()> {
+        let removed = || self.remove_session(session).unwrap_or(false).then_some(());
+        wait_for("the master to let go of a mount", REMOVAL_LIMIT, removed).map(drop)
     }
 
     fn kill_master(&self) -> anyhow::Result<()> {

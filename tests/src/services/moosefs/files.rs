@@ -1,10 +1,11 @@
 //! The configuration, where things lie in an instance's directory, and the master's log of changes.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 
 use super::Setup;
 
@@ -88,54 +89,48 @@ fn as_anybody() -> &'static str {
     "WORKING_USER = root\nWORKING_GROUP = root\nNICE_LEVEL = 0\nDISABLE_OOM_KILLER = 0\n"
 }
 
-/// Cuts the log of changes of a master that does not run where the lock on this inode was last taken: what it would have
-/// after a loss of power. Each line is a number, a time and a change, `9: 1795304990|POSIXLOCK(2,1,5181,W,0,1,2015)`:
-/// inode, mount, owner, and W for a lock.
-pub(super) fn forget_lock(master_data: &Path, inode: u64) -> anyhow::Result<()> {
+/// Takes every locking and unlocking out of the log of changes of a master that does not run, and leaves it whole
+/// otherwise. A line is a number, a time and a change: `9: 1795304990|POSIXLOCK(2,1,5181,W,0,1,2015)`.
+pub(super) fn forget_locks(master_data: &Path) -> anyhow::Result<()> {
     let path = master_data.join("changelog.0.mfs");
     let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let takes_it = |line: &str| {
-        let change = line.split_once('|').map_or("", |(_, change)| change);
-        let arguments = change.strip_prefix("POSIXLOCK(").or_else(|| change.strip_prefix("FLOCK("));
-        let mut arguments = arguments.into_iter().flat_map(|all| all.split([',', ')']));
-        arguments.next() == Some(inode.to_string().as_str()) && arguments.nth(2) == Some("W")
-    };
-    let mut kept = 0;
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        if takes_it(line) {
-            kept = at;
-        }
-        at += line.len();
+    let kept: Vec<&str> = text.lines().filter(|line| !is_of_a_lock(line)).collect();
+    ensure!(kept.len() < text.lines().count(), "no lock in {}: {text:?}", path.display());
+    let first = kept.first().and_then(|line| line.split_once(':')?.0.parse::<u64>().ok());
+    let first = first.with_context(|| format!("no number in {}", path.display()))?;
+    let mut short = String::new();
+    // A gap would be a log that does not belong together.
+    for (number, line) in (first..).zip(kept) {
+        let (_, change) = line.split_once(':').with_context(|| format!("no number in {line:?}"))?;
+        writeln!(short, "{number}:{change}")?;
     }
-    if kept == 0 {
-        bail!("no lock on inode {inode} in {}: {text:?}", path.display());
-    }
-    fs::write(&path, &text[..kept]).with_context(|| format!("write {}", path.display()))
+    fs::write(&path, short).with_context(|| format!("write {}", path.display()))
+}
+
+fn is_of_a_lock(line: &str) -> bool {
+    line.split_once('|').is_some_and(|(_, change)| change.starts_with("POSIXLOCK(") || change.starts_with("FLOCK("))
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
-    use super::forget_lock;
+    use super::forget_locks;
 
     #[test]
-    fn the_log_ends_before_the_last_lock() -> anyhow::Result<()> {
+    fn the_log_is_whole_but_for_its_locks() -> anyhow::Result<()> {
         let dir = tempfile::tempdir()?;
         let log = dir.path().join("changelog.0.mfs");
-        let lines = [
-            "1: 17|CREATE(1,l,1,438,18,0,0,0):2\n",
-            "2: 17|POSIXLOCK(2,1,51,W,0,1,20)\n",
-            "3: 17|POSIXLOCK(2,1,51,U,0,1,20)\n",
-            "4: 17|FLOCK(2,1,52,W)\n",
-            "5: 17|POSIXLOCK(3,1,51,W,0,1,20)\n",
-            "6: 17|POSIXLOCK(2,1,53,U,0,1,20)\n",
-        ];
-        fs::write(&log, lines.concat())?;
-        forget_lock(dir.path(), 2)?;
-        assert_eq!(fs::read_to_string(&log)?, lines[..3].concat());
-        assert!(forget_lock(dir.path(), 3).is_err());
+        let before = "7: 17|CREATE(1,l,1,438,18,0,0,0):2
+8: 17|POSIXLOCK(2,1,51,W,0,1,20)
+9: 17|FLOCK(3,1,52,W)
+10: 17|POSIXLOCK(2,1,53,U,0,1,20)
+11: 17|ACQUIRE(1,2)
+";
+        fs::write(&log, before)?;
+        forget_locks(dir.path())?;
+        assert_eq!(fs::read_to_string(&log)?, "7: 17|CREATE(1,l,1,438,18,0,0,0):2\n8: 17|ACQUIRE(1,2)\n");
+        assert!(forget_locks(dir.path()).is_err());
         Ok(())
     }
 }

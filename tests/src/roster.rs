@@ -2,10 +2,9 @@
 //!
 //! A new helper is one row here, and one [`Store`] beside its service.
 
-mod cephfs;
+mod cluster_fs;
 mod etcd;
 mod file;
-mod moosefs;
 mod rados;
 
 use std::ffi::OsString;
@@ -106,7 +105,7 @@ pub trait Store {
 /// Every row.
 #[must_use]
 pub fn rows() -> Vec<Row> {
-    [file::rows(), cephfs::rows(), moosefs::rows(), rados::rows(), etcd::rows()].into_iter().flatten().collect()
+    [file::rows(), cluster_fs::rows(), rados::rows(), etcd::rows()].into_iter().flatten().collect()
 }
 
 /// The row of the deliberately wrong helper, with one bug.

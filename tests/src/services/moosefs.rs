@@ -24,13 +24,8 @@ mod mount;
 mod shared;
 mod start;
 
-use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use tempfile::TempDir;
 
 use super::cluster_fs::NODES;
@@ -85,21 +80,4 @@ pub struct MooseFs {
     network: Network,
     _guard: Guard,
     dir: TempDir,
-}
-
-impl MooseFs {
-    /// Whether anybody has a lock of any kind on this inode: the master's own list, so that no mount is asked and
-    /// nothing can hang.
-    pub fn is_locked(&self, inode: u64) -> anyhow::Result<bool> {
-        Ok(self.locks(inode)? > 0)
-    }
-
-    /// The inode of a file on a mount that works; `None` where there is no such file.
-    pub fn inode_of(&self, path: &Path) -> anyhow::Result<Option<u64>> {
-        match fs::metadata(path) {
-            Ok(about) => Ok(Some(about.ino())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("look at {}", path.display())),
-        }
-    }
 }

@@ -23,7 +23,7 @@ use anyhow::ensure;
 use libtest_mimic::{Arguments, Failed, Trial};
 use mutex_tests::process::helper::Helper;
 use mutex_tests::roster::{self, Bench, Row};
-use mutex_tests::services::{ceph, cephfs, etcd, moosefs};
+use mutex_tests::services::{ceph, cephfs, etcd, gluster, moosefs};
 use mutex_tests::wait::wait_for;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -99,6 +99,7 @@ fn main() -> anyhow::Result<()> {
     ceph::end_shared();
     cephfs::end_shared();
     etcd::end_shared();
+    gluster::end_shared();
     moosefs::end_shared();
     conclusion.exit()
 }

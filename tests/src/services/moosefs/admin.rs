@@ -1,4 +1,4 @@
-//! What the master says of its locks and does for an admin, on a connection of its own for each question: no mount is
+//! What the master says of its sessions and does for an admin, on a connection of its own for each question: no mount is
 //! asked, and no answer is waited for that may never come. This is what `mfscli` asks too, which is not needed then.
 //!
 //! A message is its number, the length of what follows, and that; every number is big-endian.
@@ -16,11 +16,6 @@ use crate::services::network::address;
 /// How long the master may take for an answer: one that works answers at once.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
-/// The locks on an inode (`mfscli -SAL -i INODE`). The answer has another number, the next one.
-const LOCKS: u32 = 534;
-/// Each is told in so many bytes.
-const LOCK_BYTES: usize = 33;
-
 /// All sessions (`mfscli -SMS`), in this version of the answer.
 const SESSIONS: u32 = 508;
 const SESSIONS_VERSION: u8 = 4;
@@ -36,13 +31,6 @@ const OK: u8 = 0;
 const LONGEST: u32 = 1 << 20;
 
 impl MooseFs {
-    /// How many locks of any kind there are on this inode.
-    pub(super) fn locks(&self, inode: u64) -> anyhow::Result<usize> {
-        let answer = self.ask(LOCKS, &u32::try_from(inode)?.to_be_bytes()).context("ask the master for locks")?;
-        ensure!(answer.len() % LOCK_BYTES == 0, "the master told of locks in {} bytes", answer.len());
-        Ok(answer.len() / LOCK_BYTES)
-    }
-
     /// The number of the latest session of a node's mount: what the master knows of it.
     pub(super) fn session_of(&self, node: usize) -> anyhow::Result<u32> {
         let answer = self.ask(SESSIONS, &[SESSIONS_VERSION]).context("ask the master for sessions")?;

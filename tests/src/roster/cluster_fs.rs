@@ -1,8 +1,8 @@
-//! The row of `ctdb_mutex_file_helper` on a real CephFS: the lock file on node 0's mount.
+//! The rows of `ctdb_mutex_file_helper` on real cluster file systems: the lock file on node 0's mount.
 //!
 //! Every bench has a directory of its own on the one file system that a test process shares. Where the store is to be
-//! frozen it has a file system of its own. The other lock types, and an eviction, are tried in the clusterfs suite: who
-//! shares a mount shares its eviction.
+//! frozen it has a file system of its own. The other lock types, and what happens to one mount alone, are tried in the
+//! clusterfs suite: who shares a mount shares its eviction.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -14,8 +14,10 @@ use anyhow::{Context, bail};
 
 use super::{Row, Store, file};
 use crate::fault::Fault;
-use crate::services::cephfs::{self, CephFs, Setup};
+use crate::services::cephfs::{self, CephFs};
 use crate::services::cluster_fs::{ClusterFs, is_locked};
+use crate::services::gluster::{self, Gluster};
+use crate::services::moosefs::{self, MooseFs};
 
 /// Where the helpers are.
 const HERE: usize = 0;
@@ -23,36 +25,92 @@ const HERE: usize = 0;
 const ELSEWHERE: usize = 1;
 
 pub(super) fn rows() -> Vec<Row> {
-    vec![Row {
-        store: || Ok(Box::new(LockFile::in_shared()?)),
-        hangable: Some(|| Ok(Box::new(LockFile::in_own()?))),
-        ..file::row("cephfs-posix", "posix")
-    }]
+    vec![row::<CephFs>("cephfs-posix"), row::<Gluster>("gluster-posix"), row::<MooseFs>("moosefs-posix")]
+}
+
+fn row<F: OnBench>(name: &'static str) -> Row {
+    Row {
+        store: || Ok(Box::new(LockFile::new(F::shared()?, false)?)),
+        hangable: Some(|| Ok(Box::new(LockFile::on_own(F::own()?)?))),
+        ..file::row(name, "posix")
+    }
+}
+
+/// How to come by one.
+trait OnBench: ClusterFs + Sized + 'static {
+    /// One that is for all cases of this process.
+    fn shared() -> anyhow::Result<Arc<Self>>;
+
+    /// A new one.
+    fn own() -> anyhow::Result<Self>;
+
+    /// How an admin takes the lock on a file away, which is named from the file system's top.
+    fn takings<'a>(&'a self, file: &'a str) -> Vec<Fault<'a>>;
+}
+
+impl OnBench for CephFs {
+    fn shared() -> anyhow::Result<Arc<Self>> {
+        cephfs::shared()
+    }
+
+    fn own() -> anyhow::Result<Self> {
+        Self::start(cephfs::Setup::default())
+    }
+
+    fn takings<'a>(&'a self, _file: &'a str) -> Vec<Fault<'a>> {
+        Vec::new()
+    }
+}
+
+impl OnBench for Gluster {
+    fn shared() -> anyhow::Result<Arc<Self>> {
+        gluster::shared()
+    }
+
+    fn own() -> anyhow::Result<Self> {
+        Self::start(gluster::Setup::default())
+    }
+
+    fn takings<'a>(&'a self, file: &'a str) -> Vec<Fault<'a>> {
+        vec![self.locks_cleared(file)]
+    }
+}
+
+impl OnBench for MooseFs {
+    fn shared() -> anyhow::Result<Arc<Self>> {
+        moosefs::shared()
+    }
+
+    fn own() -> anyhow::Result<Self> {
+        Self::start(moosefs::Setup::default())
+    }
+
+    fn takings<'a>(&'a self, _file: &'a str) -> Vec<Fault<'a>> {
+        Vec::new()
+    }
 }
 
 /// A lock file in a directory of its own.
-struct LockFile {
-    fs: Arc<CephFs>,
-    own_instance: bool,
+struct LockFile<F> {
+    fs: Arc<F>,
+    is_own: bool,
     /// The directory's name, below which is the file's.
     name: String,
+    /// The file, from the file system's top.
+    from_top: String,
 }
 
-impl LockFile {
-    fn in_shared() -> anyhow::Result<Self> {
-        Self::new(cephfs::shared()?, false)
-    }
-
-    fn in_own() -> anyhow::Result<Self> {
-        let lock = Self::new(Arc::new(CephFs::start(Setup::default())?), true)?;
+impl<F: OnBench> LockFile<F> {
+    fn on_own(fs: F) -> anyhow::Result<Self> {
+        let lock = Self::new(Arc::new(fs), true)?;
         File::create(lock.path(HERE)).context("make the lock file")?;
         Ok(lock)
     }
 
-    fn new(fs: Arc<CephFs>, own_instance: bool) -> anyhow::Result<Self> {
+    fn new(fs: Arc<F>, is_own: bool) -> anyhow::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!("lock-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let lock = Self { fs, own_instance, name };
+        let lock = Self { fs, is_own, from_top: format!("/{name}/dir/lock"), name };
         fs::create_dir_all(lock.dir(HERE)).context("make the lock file's directory")?;
         Ok(lock)
     }
@@ -71,7 +129,7 @@ impl LockFile {
     }
 }
 
-impl Store for LockFile {
+impl<F: OnBench> Store for LockFile<F> {
     fn arguments(&self) -> Vec<OsString> {
         file::arguments(self.path(HERE))
     }
@@ -93,7 +151,7 @@ impl Store for LockFile {
     }
 
     fn frozen(&self) -> anyhow::Result<Fault<'_>> {
-        if !self.own_instance {
+        if !self.is_own {
             bail!("a file system that other cases use cannot be frozen");
         }
         Ok(self.fs.frozen())
@@ -102,7 +160,8 @@ impl Store for LockFile {
     fn takings(&self) -> Vec<Fault<'_>> {
         let away = self.place(ELSEWHERE).join("elsewhere");
         let back = away.clone();
-        vec![
+        let mut takings = self.fs.takings(&self.from_top);
+        takings.extend([
             Fault::new("file removed", || Ok(fs::remove_file(self.path(ELSEWHERE))?), || Ok(())),
             Fault::new(
                 "file replaced",
@@ -118,6 +177,7 @@ impl Store for LockFile {
                 move || Ok(fs::rename(self.dir(ELSEWHERE), &away)?),
                 move || Ok(fs::rename(&back, self.dir(ELSEWHERE))?),
             ),
-        ]
+        ]);
+        takings
     }
 }

@@ -14,6 +14,7 @@
 //! it). SLOW=1 adds what takes a minute or more. The table of what was measured is printed at the end (`--nocapture` is
 //! not needed for it).
 
+mod cephfs;
 mod exclusion;
 mod moosefs;
 mod outcome;
@@ -64,7 +65,7 @@ struct FileSystem {
     scenarios: fn(&Arc<Table>) -> Vec<Trial>,
 }
 
-const FILE_SYSTEMS: &[FileSystem] = &[moosefs::MOOSEFS];
+const FILE_SYSTEMS: &[FileSystem] = &[cephfs::CEPHFS, moosefs::MOOSEFS];
 
 fn main() {
     let mut arguments = Arguments::from_args();

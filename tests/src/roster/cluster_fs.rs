@@ -21,7 +21,7 @@ use crate::services::moosefs::{self, MooseFs};
 
 /// Where the helpers are.
 const HERE: usize = 0;
-/// Where the lock is asked about, and where somebody does something to its file.
+/// Where the lock is asked about.
 const ELSEWHERE: usize = 1;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -38,6 +38,9 @@ fn row<F: OnBench>(name: &'static str) -> Row {
 
 /// How to come by one.
 trait OnBench: ClusterFs + Sized + 'static {
+    /// The node on whose mount somebody does something to the lock's file.
+    const MISCHIEF: usize;
+
     /// One that is for all cases of this process.
     fn shared() -> anyhow::Result<Arc<Self>>;
 
@@ -49,6 +52,8 @@ trait OnBench: ClusterFs + Sized + 'static {
 }
 
 impl OnBench for CephFs {
+    const MISCHIEF: usize = ELSEWHERE;
+
     fn shared() -> anyhow::Result<Arc<Self>> {
         cephfs::shared()
     }
@@ -63,6 +68,9 @@ impl OnBench for CephFs {
 }
 
 impl OnBench for Gluster {
+    /// Of what others do to a name a mount hears up to two seconds late: the kernel and the client each remember it for one.
+    const MISCHIEF: usize = HERE;
+
     fn shared() -> anyhow::Result<Arc<Self>> {
         gluster::shared()
     }
@@ -77,6 +85,8 @@ impl OnBench for Gluster {
 }
 
 impl OnBench for MooseFs {
+    const MISCHIEF: usize = ELSEWHERE;
+
     fn shared() -> anyhow::Result<Arc<Self>> {
         moosefs::shared()
     }
@@ -158,24 +168,24 @@ impl<F: OnBench> Store for LockFile<F> {
     }
 
     fn takings(&self) -> Vec<Fault<'_>> {
-        let away = self.place(ELSEWHERE).join("elsewhere");
+        let away = self.place(F::MISCHIEF).join("elsewhere");
         let back = away.clone();
         let mut takings = self.fs.takings(&self.from_top);
         takings.extend([
-            Fault::new("file removed", || Ok(fs::remove_file(self.path(ELSEWHERE))?), || Ok(())),
+            Fault::new("file removed", || Ok(fs::remove_file(self.path(F::MISCHIEF))?), || Ok(())),
             Fault::new(
                 "file replaced",
                 || {
-                    let other = self.place(ELSEWHERE).join("other");
+                    let other = self.place(F::MISCHIEF).join("other");
                     File::create(&other)?;
-                    Ok(fs::rename(other, self.path(ELSEWHERE))?)
+                    Ok(fs::rename(other, self.path(F::MISCHIEF))?)
                 },
                 || Ok(()),
             ),
             Fault::new(
                 "directory renamed away",
-                move || Ok(fs::rename(self.dir(ELSEWHERE), &away)?),
-                move || Ok(fs::rename(&back, self.dir(ELSEWHERE))?),
+                move || Ok(fs::rename(self.dir(F::MISCHIEF), &away)?),
+                move || Ok(fs::rename(&back, self.dir(F::MISCHIEF))?),
             ),
         ]);
         takings

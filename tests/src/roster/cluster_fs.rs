@@ -32,6 +32,7 @@ fn row<F: OnBench>(name: &'static str) -> Row {
     Row {
         store: || Ok(Box::new(LockFile::new(F::shared()?, false)?)),
         hangable: Some(|| Ok(Box::new(LockFile::on_own(F::own()?)?))),
+        takers: F::TAKERS,
         ..file::row(name, "posix")
     }
 }
@@ -40,6 +41,9 @@ fn row<F: OnBench>(name: &'static str) -> Row {
 trait OnBench: ClusterFs + Sized + 'static {
     /// The node on whose mount somebody does something to the lock's file.
     const MISCHIEF: usize;
+
+    /// How many takers at once it is tried with.
+    const TAKERS: usize = 200;
 
     /// One that is for all cases of this process.
     fn shared() -> anyhow::Result<Arc<Self>>;
@@ -70,6 +74,8 @@ impl OnBench for CephFs {
 impl OnBench for Gluster {
     /// Of what others do to a name a mount hears up to two seconds late: the kernel and the client each remember it for one.
     const MISCHIEF: usize = HERE;
+    /// Each asks three bricks a dozen things, through one process.
+    const TAKERS: usize = 60;
 
     fn shared() -> anyhow::Result<Arc<Self>> {
         gluster::shared()

@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use mutex_tests::roster::ANSWER_LIMIT;
 
-use crate::{FileSystem, LOCK_TYPES, helper, new_directory, trial};
+use crate::{FileSystem, GONE, LOCK_TYPES, helper, new_directory, trial};
 
 pub(crate) fn trials(system: FileSystem) -> Vec<Trial> {
     let name = |promise: &str| format!("{}: {promise}", system.name);
@@ -27,6 +27,8 @@ fn required(system: FileSystem) -> anyhow::Result<()> {
     let bare = unmounted.inject()?;
     let early = launch()?.start()?;
     early.expect('3', ANSWER_LIMIT).context("before the mount")?;
+    // The line comes after the byte.
+    early.gone(GONE)?;
     let line = early.one_line()?;
     ensure!(line.contains(cluster_fs.kind()), "the line {line:?} does not name {}", cluster_fs.kind());
     ensure!(fs::read_dir(&mount_point)?.next().is_none(), "something was made under the mount point");

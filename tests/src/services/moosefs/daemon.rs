@@ -14,8 +14,9 @@ use super::PLACE_VARIABLE;
 use crate::process::Process;
 use crate::services::network::Namespace;
 
-/// How long the child of one that was killed may go on: the master's writes what it has been given.
-const CHILD_LIMIT: Duration = Duration::from_secs(5);
+/// How long one that was killed may take to be gone, and how long its child may go on: the master's writes what it has been
+/// given.
+const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// So many tell why it ended.
 const LAST_LINES: usize = 4;
@@ -59,7 +60,9 @@ impl Daemon {
         match i32::try_from(child.id()).map_err(Into::into).and_then(Process::open) {
             Ok(process) => *running = Some(Running { child, process }),
             Err(error) => {
-                end(&mut child);
+                // A child that nobody has waited for: its number is its own.
+                let _ = child.kill();
+                let _ = child.wait();
                 return Err(error);
             }
         }
@@ -79,6 +82,13 @@ impl Daemon {
     /// Kills it, and waits until it is gone, and what it had started too.
     pub(super) fn kill(&self) {
         self.running().take();
+    }
+
+    /// Kills it, and waits for nothing.
+    pub(super) fn begin_to_kill(&self) {
+        if let Some(running) = self.running().as_ref() {
+            running.process.end();
+        }
     }
 
     /// Asks it to end, and waits until it has.
@@ -109,7 +119,8 @@ impl Daemon {
         format!("{}: {}; ", self.place.display(), last.join(" / "))
     }
 
-    fn output(&self) -> PathBuf {
+    /// Where its output is.
+    pub(super) fn output(&self) -> PathBuf {
         self.place.with_extension("out")
     }
 
@@ -126,18 +137,16 @@ impl Daemon {
 impl Drop for Running {
     fn drop(&mut self) {
         let children: Vec<_> = self.process.children().into_iter().filter_map(|pid| Process::open(pid).ok()).collect();
-        end(&mut self.child);
+        self.process.end();
+        // One that waits for itself, see `mount`, would be waited for in vain.
+        if self.process.wait_gone(END_LIMIT).is_ok() {
+            let _ = self.child.wait();
+        }
         for child in children {
             // It ends with its parent, but not before its work is done.
-            if child.wait_gone(CHILD_LIMIT).is_err() {
+            if child.wait_gone(END_LIMIT).is_err() {
                 child.end();
             }
         }
     }
-}
-
-/// A child that nobody has waited for: its number is its own.
-fn end(child: &mut Child) {
-    let _ = child.kill();
-    let _ = child.wait();
 }

@@ -1,9 +1,14 @@
 //! One node's mount.
+//!
+//! Its process looks at its own mount point before it says that it is ready. Killed while it waits for its own answer, it
+//! would never be gone: the kernel takes no thread out of a request, and that thread keeps the server's device open. Only an
+//! unmount by force ends that.
 
 use std::ffi::OsString;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,12 +23,17 @@ use crate::wait::wait_for;
 /// A mount comes within a tenth of a second; on a busy machine later.
 const MOUNT_LIMIT: Duration = Duration::from_secs(30);
 
+/// What its process says when it has got its own answer.
+const READY: &str = "my st_dev:";
+
 /// A mount and the process behind it. Ends with this value, hung or not.
 pub(super) struct Mount {
     point: PathBuf,
     daemon: Daemon,
     /// Those of earlier mounts at this place that may still be in use.
     earlier: Mutex<Vec<Running>>,
+    /// How often there was a process here that was ready.
+    ready: AtomicUsize,
 }
 
 impl Mount {
@@ -38,7 +48,7 @@ impl Mount {
         let mut arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
         arguments.insert(1, point.clone().into());
         let daemon = Daemon::new(MOUNT, arguments, point.clone());
-        Ok(Self { point, daemon, earlier: Mutex::default() })
+        Ok(Self { point, daemon, earlier: Mutex::default(), ready: AtomicUsize::new(0) })
     }
 
     pub(super) fn point(&self) -> &Path {
@@ -51,15 +61,21 @@ impl Mount {
 
     /// Mounts it, and does not wait for that.
     pub(super) fn start(&self, host: &Namespace) -> anyhow::Result<()> {
+        self.ready.store(self.times_ready(), Ordering::Relaxed);
         self.daemon.start(host)
     }
 
-    /// Waits until it is in the tree.
+    /// Waits until it is in the tree and answers.
     pub(super) fn wait_there(&self) -> anyhow::Result<()> {
-        let there = || (self.is_there() || !self.daemon.is_alive()).then_some(());
+        let ready = || self.is_there() && self.times_ready() > self.ready.load(Ordering::Relaxed);
+        let there = || (ready() || !self.daemon.is_alive()).then_some(());
         wait_for("a mount of MooseFS", MOUNT_LIMIT, there).with_context(|| self.daemon.said())?;
         ensure!(self.daemon.is_alive(), "{MOUNT} has ended; {}", self.daemon.said());
         Ok(())
+    }
+
+    fn times_ready(&self) -> usize {
+        fs::read_to_string(self.daemon.output()).unwrap_or_default().matches(READY).count()
     }
 
     /// Kills what is behind it: every call fails from then on.
@@ -91,9 +107,10 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // The end of the process fails every request that waits; then nothing can hang in the unmount.
+        // First: the kernel answers for a process that is gone or by force; one that is stopped is neither.
+        self.daemon.begin_to_kill();
+        while self.is_there() && umount2(&self.point, MntFlags::MNT_FORCE | MntFlags::MNT_DETACH).is_ok() {}
         self.daemon.kill();
         self.earlier.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        while self.is_there() && umount2(&self.point, MntFlags::MNT_FORCE | MntFlags::MNT_DETACH).is_ok() {}
     }
 }

@@ -25,6 +25,7 @@ use tempfile::TempDir;
 
 use super::addresses::Block;
 use super::guard::Guard;
+use super::in_memory;
 use crate::process::programs;
 use crate::wait::wait_for;
 use log::{Line, Mark};
@@ -35,6 +36,9 @@ use watcher::Watcher;
 
 /// The port that every ctdbd listens on.
 const CTDB_PORT: u16 = 4379;
+
+/// What its files need at most: logs, and databases without anything in them.
+const ROOM: u64 = 64 << 20;
 
 /// Nodes find each other in 5 s (`leader timeout`) and monitor each other every few more: 9 s on an idle machine.
 const HEALTHY_LIMIT: Duration = Duration::from_secs(60);
@@ -76,7 +80,7 @@ impl Cluster {
         programs::packaged("/usr/sbin/ctdbd", "ctdb")?;
         programs::packaged("/usr/bin/ctdb", "ctdb")?;
         let addresses = Block::reserve(setup.size, CTDB_PORT)?;
-        let dir = tempfile::Builder::new().prefix("mutex-ctdb-").tempdir().context("make the cluster's directory")?;
+        let dir = in_memory::directory("mutex-ctdb-", ROOM).context("make the cluster's directory")?;
         let guard = Guard::over(dir.path(), "CTDB_BASE")?;
         let nodes = (0..setup.size)
             .map(|number| Node::create(dir.path(), number, addresses.all(), setup))

@@ -12,6 +12,8 @@ use anyhow::{Context, anyhow};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
+use crate::services::in_memory;
+
 /// The path, and the directory that it leads to on each node.
 pub struct Common {
     /// A directory that nothing else is done with.
@@ -59,9 +61,11 @@ impl View {
     fn forget_others(&self) -> anyhow::Result<()> {
         let mounts = fs::read_to_string("/proc/thread-self/mounts").context("read the mounts")?;
         let temporary = std::env::temp_dir();
+        let is_below = |point: &Path, dir: &Path| point != dir && point.starts_with(dir);
         let points = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
-        for point in points.filter(|point| point.starts_with(&temporary)) {
-            if point != temporary && point != self.path {
+        for point in points.filter(|&point| is_below(point, &temporary) || is_below(point, Path::new(in_memory::PLACE)))
+        {
+            if point != self.path {
                 // Failure means that it went with one above it.
                 let _ = umount2(point, MntFlags::MNT_DETACH);
             }

@@ -48,7 +48,7 @@ const LOOK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Whether anybody has byte 0 of this file locked (posix or ofd), as its mount sees it; nobody where there is no file.
 /// Takes nothing. An error where the mount does not answer.
-pub(crate) fn is_locked(file: &Path) -> anyhow::Result<bool> {
+pub fn is_locked(file: &Path) -> anyhow::Result<bool> {
     let answer = run(Command::new(programs::own("look_at_lock")?).arg(file), LOOK_LIMIT)?;
     match answer.trim() {
         "held" => Ok(true),

@@ -83,7 +83,12 @@ impl Notes {
 
 impl Running {
     fn start(store: Store) -> anyhow::Result<Self> {
-        let setup = Setup { size: NODES, lock: store.cluster_lock()?, environment: store.environment(), common: None };
+        let setup = Setup {
+            size: NODES,
+            lock: store.cluster_lock()?,
+            environment: store.environment(),
+            common: store.common(),
+        };
         let cluster = Cluster::start(&setup)?;
         Ok(Self { cluster, store })
     }

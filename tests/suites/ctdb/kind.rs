@@ -1,17 +1,20 @@
 //! The kinds of lock, and what each is in.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use mutex_tests::fault::Fault;
 use mutex_tests::process::programs;
 use mutex_tests::services::ceph::{self, ADMIN, CONF_VARIABLE, Ceph, POOL};
+use mutex_tests::services::cluster_fs::is_locked;
+use mutex_tests::services::ctdb::view::Common;
 use mutex_tests::services::etcd::{self, Etcd};
 use tempfile::TempDir;
 
-use crate::{Case, at_once, file, lease, members, slow, successor};
+use crate::mounts::Mounts;
+use crate::{Case, at_once, cluster_fs, file, lease, members, slow, successor};
 
 /// The object of the RADOS locks.
 const OBJECT: &str = "ctdb_lock";
@@ -32,23 +35,38 @@ pub(crate) enum Kind {
     Rados(u32),
     /// The same.
     Etcd(u32),
+    /// In a file of a CephFS.
+    CephFs,
+    /// In a file of a GlusterFS.
+    Gluster,
 }
 
 /// What a lock is in. Ends with this value, which has to outlive the lock's cluster.
 pub(crate) enum Store {
     File(TempDir),
+    Mounts(Mounts),
     Rados { ceph: Box<Ceph>, lease_seconds: u32 },
     Etcd { etcd: Box<Etcd>, lease_seconds: u32 },
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::File, Self::Rados(FAST_RADOS), Self::Rados(DEFAULT), Self::Etcd(FAST_ETCD), Self::Etcd(DEFAULT)];
+    /// Those that take longest first: what comes last runs alone.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Gluster,
+        Self::CephFs,
+        Self::Rados(FAST_RADOS),
+        Self::Etcd(FAST_ETCD),
+        Self::File,
+        Self::Rados(DEFAULT),
+        Self::Etcd(DEFAULT),
+    ];
 
     /// Before the name of each of its trials.
     pub(crate) fn name(self) -> String {
         match self {
             Self::File => "file".to_owned(),
+            Self::CephFs => "cephfs".to_owned(),
+            Self::Gluster => "gluster".to_owned(),
             Self::Rados(lease) => format!("rados-{lease}s"),
             Self::Etcd(lease) => format!("etcd-{lease}s"),
         }
@@ -57,6 +75,7 @@ impl Kind {
     /// What is tried with it.
     pub(crate) fn cases(self) -> Vec<Case> {
         match self {
+            Self::CephFs | Self::Gluster => cluster_fs::CASES.to_vec(),
             Self::File => [at_once::CASES, file::CASES, successor::CASES].concat(),
             // In the others the helper lets go, and how long its lease would last is no matter.
             Self::Rados(DEFAULT) if !slow() => [lease::NODE, lease::CASES].concat(),
@@ -77,6 +96,8 @@ impl Store {
             Kind::File => {
                 Ok(Self::File(tempfile::Builder::new().prefix("mutex-").tempdir().context("make a directory")?))
             }
+            Kind::CephFs => Ok(Self::Mounts(Mounts::of_cephfs()?)),
+            Kind::Gluster => Ok(Self::Mounts(Mounts::of_gluster()?)),
             // With a manager, as in life.
             Kind::Rados(lease_seconds) => {
                 let ceph = Box::new(Ceph::start(ceph::Setup { mgr: true, min_size: 1 })?);
@@ -91,7 +112,8 @@ impl Store {
     /// What stands behind `cluster lock =`, the same on every node.
     pub(crate) fn cluster_lock(&self) -> anyhow::Result<String> {
         let (helper, arguments) = match self {
-            Self::File(dir) => ("ctdb_mutex_file_helper", vec![lock_file(dir).display().to_string()]),
+            Self::File(dir) => ("ctdb_mutex_file_helper", vec![lock_file(dir.path()).display().to_string()]),
+            Self::Mounts(mounts) => ("ctdb_mutex_file_helper", vec![lock_file(mounts.path()).display().to_string()]),
             Self::Rados { lease_seconds, .. } => {
                 let words = ["ceph", ADMIN, POOL, OBJECT].map(str::to_owned);
                 ("ctdb_mutex_rados_helper", [&words[..], &[lease_seconds.to_string()]].concat())
@@ -109,16 +131,25 @@ impl Store {
     /// What ctdbd has in its environment for the helper.
     pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
         match self {
-            Self::File(_) => Vec::new(),
+            Self::File(_) | Self::Mounts(_) => Vec::new(),
             Self::Rados { ceph, .. } => vec![(CONF_VARIABLE, ceph.conf().into())],
             Self::Etcd { etcd, .. } => etcd.environment(),
+        }
+    }
+
+    /// The lock's directory, where it is another one on each node.
+    pub(crate) fn common(&self) -> Option<Common> {
+        match self {
+            Self::File(_) | Self::Rados { .. } | Self::Etcd { .. } => None,
+            Self::Mounts(mounts) => Some(mounts.common()),
         }
     }
 
     /// Whether a lock is in it. Of a file that is all that can be seen without taking it: that it is there.
     pub(crate) fn has_lock(&self) -> anyhow::Result<bool> {
         match self {
-            Self::File(dir) => Ok(lock_file(dir).exists()),
+            Self::File(dir) => Ok(lock_file(dir.path()).exists()),
+            Self::Mounts(mounts) => is_locked(&lock_file(mounts.fs().mount_point(0))),
             Self::Rados { ceph, .. } => Ok(ceph.lock_info(None, OBJECT)?.is_some()),
             Self::Etcd { etcd, .. } => Ok(!etcd.holders(KEY)?.is_empty()),
         }
@@ -127,15 +158,25 @@ impl Store {
     /// The lock file.
     pub(crate) fn file(&self) -> anyhow::Result<PathBuf> {
         match self {
-            Self::File(dir) => Ok(lock_file(dir)),
-            Self::Rados { .. } | Self::Etcd { .. } => bail!("this lock is in no file"),
+            Self::File(dir) => Ok(lock_file(dir.path())),
+            Self::Mounts(_) | Self::Rados { .. } | Self::Etcd { .. } => {
+                bail!("this lock is in no file of the machine's")
+            }
+        }
+    }
+
+    /// The cluster file system.
+    pub(crate) fn mounts(&self) -> anyhow::Result<&Mounts> {
+        match self {
+            Self::File(_) | Self::Rados { .. } | Self::Etcd { .. } => bail!("this lock is on no cluster file system"),
+            Self::Mounts(mounts) => Ok(mounts),
         }
     }
 
     /// The members of etcd.
     pub(crate) fn etcd(&self) -> anyhow::Result<&Etcd> {
         match self {
-            Self::File(_) | Self::Rados { .. } => bail!("this lock is not in etcd"),
+            Self::File(_) | Self::Mounts(_) | Self::Rados { .. } => bail!("this lock is not in etcd"),
             Self::Etcd { etcd, .. } => Ok(etcd),
         }
     }
@@ -144,6 +185,7 @@ impl Store {
     pub(crate) fn frozen(&self) -> anyhow::Result<Fault<'_>> {
         match self {
             Self::File(_) => bail!("this lock is in a file system of the machine's"),
+            Self::Mounts(mounts) => Ok(mounts.fs().frozen()),
             Self::Rados { ceph, .. } => Ok(ceph.osds_frozen()),
             Self::Etcd { etcd, .. } => Ok(etcd.all_frozen()),
         }
@@ -152,7 +194,7 @@ impl Store {
     /// How long the store keeps the lock of a dead holder.
     pub(crate) fn lease(&self) -> anyhow::Result<Duration> {
         match self {
-            Self::File(_) => bail!("this lock has no lease"),
+            Self::File(_) | Self::Mounts(_) => bail!("this lock has no lease"),
             Self::Rados { lease_seconds, .. } | Self::Etcd { lease_seconds, .. } => {
                 Ok(Duration::from_secs((*lease_seconds).into()))
             }
@@ -160,6 +202,6 @@ impl Store {
     }
 }
 
-fn lock_file(dir: &TempDir) -> PathBuf {
-    dir.path().join("lock")
+fn lock_file(dir: &Path) -> PathBuf {
+    dir.join("lock")
 }

@@ -9,10 +9,14 @@
 //! |---|---|
 //! | `bench` | the cluster that the trials share, and what has to be true after each |
 //! | `kind` | the kinds of lock, and what each is in |
+//! | `mounts` | a cluster file system that each node finds at the same path |
 //! | `stopwatch` | from a fault to the new leader |
+//! | `errand` | what is asked of a mount that may hang |
 //! | `at_once` | the helper ended: CTDB elects at once |
 //! | `successor` | the leader ended: CTDB elects when it has missed it |
 //! | `file` | what is so with a lock in a file alone |
+//! | `cluster_fs` | what is so with a lock file on a cluster file system alone |
+//! | `hang` | the file system hung for a minute |
 //! | `lease` | what is so with a lock that has a lease alone |
 //! | `members` | what is so with a lock in etcd alone |
 //!
@@ -21,10 +25,14 @@
 
 mod at_once;
 mod bench;
+mod cluster_fs;
+mod errand;
 mod file;
+mod hang;
 mod kind;
 mod lease;
 mod members;
+mod mounts;
 mod stopwatch;
 mod successor;
 

@@ -16,6 +16,7 @@
 
 mod cephfs;
 mod exclusion;
+mod gluster;
 mod moosefs;
 mod outcome;
 mod party;
@@ -65,7 +66,7 @@ struct FileSystem {
     scenarios: fn(&Arc<Table>) -> Vec<Trial>,
 }
 
-const FILE_SYSTEMS: &[FileSystem] = &[cephfs::CEPHFS, moosefs::MOOSEFS];
+const FILE_SYSTEMS: &[FileSystem] = &[cephfs::CEPHFS, gluster::GLUSTER, moosefs::MOOSEFS];
 
 fn main() {
     let mut arguments = Arguments::from_args();

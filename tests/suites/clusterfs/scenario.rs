@@ -19,7 +19,7 @@ use crate::{GONE, LOCK_TYPES, helper, new_directory, trial};
 
 /// The nodes with the holder, with the takers, and with who looks whether the lock is held.
 pub(crate) const HOLDER: usize = 0;
-const TAKER: usize = 1;
+pub(crate) const TAKER: usize = 1;
 const LOOKER: usize = 2;
 
 /// After the end of a fault everything is settled within this: the slowest is a mount that TCP has to bring back.

@@ -31,23 +31,23 @@ impl Gluster {
         self.bricks_frozen("quorum of bricks frozen", all_but(survivor))
     }
 
-    /// Every brick is killed and started again, one after the other, as in an update. Each comes back without locks.
+    /// So many bricks are killed and started again, one after the other, as in an update. Each comes back without locks.
     /// Nothing to heal.
-    pub fn bricks_rolled(&self) -> Fault<'_> {
-        Fault::new("bricks restarted one by one", || (0..BRICKS).try_for_each(|brick| self.restart(brick)), || Ok(()))
+    pub fn bricks_rolled(&self, count: usize) -> Fault<'_> {
+        Fault::new("bricks restarted one by one", move || self.restart(count), || Ok(()))
     }
 
-    /// The last brick alone still has the lock, as the others were restarted, and the taker's node does not reach it.
+    /// The taker's node has given up the last brick, which it does not reach, and the others are restarted one by one: the
+    /// taker does not see the one brick that still has the lock. For a volume with a short `ping_timeout`.
     pub fn split(&self, taker: usize) -> Fault<'_> {
         const LAST: usize = BRICKS - 1;
-        Fault::new(
-            "bricks restarted, and the last one cut off from the taker",
-            move || {
-                (0..LAST).try_for_each(|brick| self.restart(brick))?;
-                self.separate(taker, LAST)
-            },
-            move || self.unite(taker, LAST),
-        )
+        let inject = move || {
+            self.separate(taker, LAST)?;
+            self.mounts[taker].wait_connected_to(LAST)?;
+            self.restart(LAST)?;
+            self.mounts[taker].wait_connected_to(LAST)
+        };
+        Fault::new("a brick cut off from the taker, the others restarted", inject, move || self.unite(taker, LAST))
     }
 
     /// The node's mount and one brick do not hear of each other, and nobody is told.
@@ -55,10 +55,14 @@ impl Gluster {
         Fault::new("brick cut off from a mount", move || self.separate(node, brick), move || self.unite(node, brick))
     }
 
-    /// What an admin does: `gluster volume clear-locks`, on byte 0 of a file, named from the volume's top.
+    /// What an admin does: `gluster volume clear-locks`, of every lock on a file, named from the volume's top.
     pub fn locks_cleared<'a>(&'a self, file: &'a str) -> Fault<'a> {
-        let what = ["volume", "clear-locks", VOLUME, file, "kind", "granted", "posix", "0,0-1"];
-        Fault::new("locks cleared", move || self.gluster(&what).map(drop), || Ok(()))
+        Fault::new("locks cleared", move || self.clear_locks(file), || Ok(()))
+    }
+
+    /// Does that.
+    pub fn clear_locks(&self, file: &str) -> anyhow::Result<()> {
+        self.gluster(&["volume", "clear-locks", VOLUME, file, "kind", "granted", "posix"]).map(drop)
     }
 
     /// The process that serves the volume's description, not its files.
@@ -90,9 +94,12 @@ impl Gluster {
         )
     }
 
-    fn restart(&self, brick: usize) -> anyhow::Result<()> {
-        self.server.kill_brick(brick)?;
-        self.start_bricks()
+    /// The first so many.
+    fn restart(&self, count: usize) -> anyhow::Result<()> {
+        (0..count).try_for_each(|brick| {
+            self.server.kill_brick(brick)?;
+            self.start_bricks()
+        })
     }
 
     fn start_bricks(&self) -> anyhow::Result<()> {

@@ -67,8 +67,13 @@ impl Mount {
 
     /// Waits until every brick is connected.
     pub(super) fn wait_connected(&self) -> anyhow::Result<()> {
-        let all = || (self.connected().unwrap_or_default() == BRICKS).then_some(());
-        wait_for(&format!("every brick to be connected to {}", self.point.display()), LIMIT, all).map(drop)
+        self.wait_connected_to(BRICKS)
+    }
+
+    /// Waits until so many are, no more and no fewer.
+    pub(super) fn wait_connected_to(&self, bricks: usize) -> anyhow::Result<()> {
+        let are = || self.connected().is_ok_and(|connected| connected == bricks).then_some(());
+        wait_for(&format!("{bricks} bricks to be connected to {}", self.point.display()), LIMIT, are).map(drop)
     }
 
     /// How many bricks are.

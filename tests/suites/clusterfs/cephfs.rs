@@ -18,6 +18,7 @@ pub(crate) const CEPHFS: FileSystem = FileSystem {
     shared: || Ok(cephfs::shared()?),
     own: || Ok(Box::new(plain()?)),
     one_kind: false,
+    caution: None,
     end_shared: cephfs::end_shared,
     scenarios,
 };

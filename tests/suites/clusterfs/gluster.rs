@@ -21,6 +21,7 @@ pub(crate) const GLUSTER: FileSystem = FileSystem {
     shared: || Ok(gluster::shared()?),
     own: || Ok(Box::new(plain()?)),
     one_kind: true,
+    caution: Some((|| Ok(Box::new(lax()?)), "client.strict-locks")),
     end_shared: gluster::end_shared,
     scenarios,
 };
@@ -42,6 +43,11 @@ fn plain() -> anyhow::Result<Gluster> {
 /// Clients give up a brick that is silent for 3 to 6 s.
 fn giving_up() -> anyhow::Result<Gluster> {
     Gluster::start(Setup { ping_timeout: Duration::from_secs(3), ..Setup::default() })
+}
+
+/// As GlusterFS is by default.
+fn lax() -> anyhow::Result<Gluster> {
+    Gluster::start(Setup { strict_locks: false, ..Setup::default() })
 }
 
 /// Bricks are as patient with clients as by default.
@@ -109,6 +115,13 @@ fn scenarios(table: &Arc<Table>) -> Vec<Trial> {
             |fs| Ok(fs.bricks_rolled(2)),
             at_once,
             Outcome::Given,
+        ),
+        Scenario::new(
+            "all bricks restarted, one after the other, client.strict-locks off",
+            lax,
+            |fs| Ok(fs.bricks_rolled(3)),
+            at_once,
+            Outcome::PassedOn,
         ),
         patient(Scenario::new(
             "two bricks restarted, one after the other, the third cut off from the taker",

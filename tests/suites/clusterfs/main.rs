@@ -49,6 +49,9 @@ const THREADS: usize = 4;
 /// The lock types, all of which each of the three makes cluster-wide.
 const LOCK_TYPES: [&str; 3] = ["posix", "ofd", "flock"];
 
+/// Starts a file system.
+type Start = fn() -> anyhow::Result<Box<dyn ClusterFs>>;
+
 /// One of the three.
 #[derive(Clone, Copy)]
 struct FileSystem {
@@ -57,9 +60,11 @@ struct FileSystem {
     /// A running one, for trials that do it no harm, each in a directory of its own.
     shared: fn() -> anyhow::Result<Arc<dyn ClusterFs>>,
     /// One of the trial's own.
-    own: fn() -> anyhow::Result<Box<dyn ClusterFs>>,
+    own: Start,
     /// Whether flock and the other two are one kind of lock there.
     one_kind: bool,
+    /// One set up so that a posix lock is not to be relied on, and the word for why.
+    caution: Option<(Start, &'static str)>,
     /// What ends the shared one.
     end_shared: fn(),
     /// Its scenarios, as trials.

@@ -17,6 +17,7 @@ pub(crate) const MOOSEFS: FileSystem = FileSystem {
     shared: || Ok(moosefs::shared()?),
     own: || Ok(Box::new(plain()?)),
     one_kind: false,
+    caution: Some((|| Ok(Box::new(with_local_locks()?)), "mfsnoposixlocks")),
     end_shared: moosefs::end_shared,
     scenarios,
 };
@@ -29,6 +30,10 @@ const BEYOND_THE_SESSION: Duration = Duration::from_secs(140);
 
 fn plain() -> anyhow::Result<MooseFs> {
     MooseFs::start(Setup::default())
+}
+
+fn with_local_locks() -> anyhow::Result<MooseFs> {
+    MooseFs::start(Setup { mount_options: "mfsnoposixlocks", ..Setup::default() })
 }
 
 fn with_chunkserver() -> anyhow::Result<MooseFs> {

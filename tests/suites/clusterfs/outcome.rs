@@ -18,6 +18,8 @@ pub(crate) enum Outcome {
     /// The file system drops it and the holder's mount is not told: its questions are not answered any more. Another has it,
     /// and the pipe ends within RECHECK + PING-TIMEOUT of that (P2c).
     GivenInSilence,
+    /// As `Given`, and the other may lose it again in the same way, and is told too.
+    PassedOn,
     /// The holder's mount has failed, and says so: the pipe ends within a proof interval and a second. Another has the
     /// lock as soon as the file system lets it.
     Reported,
@@ -37,6 +39,7 @@ impl Outcome {
             Self::Kept => "kept",
             Self::Given => "given to another",
             Self::GivenInSilence => "given to another in silence",
+            Self::PassedOn => "given to another, who may lose it again",
             Self::Reported => "lost with an error",
             Self::LeftBehind => "left behind",
             Self::Hangs => "nobody's until the end",
@@ -72,7 +75,7 @@ impl Outcome {
             Self::Hangs | Self::HangsAlone => timing.hung(),
             Self::Reported | Self::LeftBehind => timing.reported(),
             // From the moment at which another has it.
-            Self::Kept | Self::Given => taken.unwrap_or(ended) + timing.reported(),
+            Self::Kept | Self::Given | Self::PassedOn => taken.unwrap_or(ended) + timing.reported(),
             Self::GivenInSilence => taken.unwrap_or(ended) + timing.hung(),
         };
         ensure!(ended <= limit + NOISE, "the pipe ended after {ended:?}, not within {limit:?}");

@@ -5,15 +5,20 @@ use std::fs;
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use mutex_tests::roster::ANSWER_LIMIT;
+use mutex_tests::wait::wait_for;
 
-use crate::{FileSystem, GONE, LOCK_TYPES, helper, new_directory, trial};
+use crate::{FileSystem, GONE, LOCK_TYPES, Start, helper, new_directory, trial};
 
 pub(crate) fn trials(system: FileSystem) -> Vec<Trial> {
     let name = |promise: &str| format!("{}: {promise}", system.name);
-    vec![
+    let cautious = system.caution.map(|(start, word)| {
+        trial(name("--health and -v say what a posix lock is not to be relied on for"), move || cautious(start, word))
+    });
+    let of_all = [
         trial(name("--require-fs refuses the bare mount point, and takes the mount"), move || required(system)),
         trial(name("--health names the file system, and says nothing against any lock type"), move || health(system)),
-    ]
+    ];
+    of_all.into_iter().chain(cautious).collect()
 }
 
 fn required(system: FileSystem) -> anyhow::Result<()> {
@@ -21,7 +26,7 @@ fn required(system: FileSystem) -> anyhow::Result<()> {
     let mount_point = cluster_fs.mount_point(0).to_owned();
     let launch = || -> anyhow::Result<_> {
         let launch = helper(&mount_point.join("lock"), "posix", 1, 2)?;
-        Ok(launch.args(&["--require-fs", cluster_fs.kind(), "--acquire-timeout-seconds", "3"]))
+        Ok(launch.args(&["--require-fs", cluster_fs.kind(), "--acquire-timeout-seconds", "10"]))
     };
     let unmounted = cluster_fs.unmounted(0);
     let bare = unmounted.inject()?;
@@ -48,5 +53,18 @@ fn health(system: FileSystem) -> anyhow::Result<()> {
         ensure!(text.contains(fs.kind()), "{lock_type}: {text:?} does not name {}", fs.kind());
         ensure!(!text.contains(';'), "{lock_type}: a caution without a reason: {text:?}");
     }
+    Ok(())
+}
+
+fn cautious(start: Start, word: &str) -> anyhow::Result<()> {
+    let fs = start()?;
+    let file = fs.mount_point(0).join("lock");
+    let verbose = helper(&file, "posix", 1, 2)?.arg("-v").start()?;
+    verbose.expect('0', ANSWER_LIMIT)?;
+    let warned = || verbose.stderr().is_ok_and(|text| text.contains(word)).then_some(());
+    wait_for("-v to warn", ANSWER_LIMIT, warned).with_context(|| format!("{:?}", verbose.stderr()))?;
+    let answer = helper(&file, "posix", 1, 2)?.arg("--health").answer(ANSWER_LIMIT)?;
+    let text = String::from_utf8(answer.stdout)?;
+    ensure!(answer.code == 0 && text.contains(word), "--health: exit code {}, {text:?}", answer.code);
     Ok(())
 }

@@ -44,7 +44,7 @@ const NOISE: Duration = Duration::from_millis(250);
 const GONE: Duration = Duration::from_secs(1).saturating_add(NOISE);
 
 /// Trials at once: they mostly wait.
-const THREADS: usize = 4;
+const THREADS: usize = 6;
 
 /// The lock types, all of which each of the three makes cluster-wide.
 const LOCK_TYPES: [&str; 3] = ["posix", "ofd", "flock"];

@@ -11,25 +11,49 @@ use anyhow::Context;
 /// killed, again until there is none (one may just have been started), and the directory goes. What is mounted below it is
 /// unmounted by force, before that too: a process that waits for a FUSE server of this service may be the last who has
 /// the server's device open, and then nothing else ends it.
+///
+/// Nothing is waited for without a bound: there may be a process that cannot end, and one of anybody's that nobody can
+/// read about (one that hangs in `execve`, as it closes a file of a file system that hangs).
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
+variable=$1
 cat >/dev/null
 unmount() {
     while read -r _ point _; do
-        case $point in "$0"/*) umount -flc "$point" ;; esac
+        case $point in "$0"/*) timeout -s KILL 5 umount -flc "$point" ;; esac
     done </proc/mounts
 }
-# grep calls it a failure when one of all processes ends meanwhile: what it found counts, not its status.
 # mfsmount writes its title over its environment. Not as arguments: grep would find itself.
-signs() { printf '%s\n' "$1=$0/" "(mounted on: $0/"; }
-while unmount; left=$(signs "$1" | grep -lszF -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline); [ -n "$left" ]; do
+signs() { printf '%s\n' "$variable=$0/" "(mounted on: $0/"; }
+search() {
+    limit=$1
+    shift
+    signs | timeout -s KILL "$limit" grep -lszF --line-buffered -f - "$@"
+}
+look() {
+    left=$(search 5 /proc/[0-9]*/environ /proc/[0-9]*/cmdline)
+    # grep calls it a failure when one of all processes ends meanwhile: what it found counts, not its status. But where it
+    # had to be killed it has not come to those after the one it hung at.
+    [ $? = 137 ] || return
+    left=$(for process in /proc/[0-9]*; do search 1 "$process/environ" "$process/cmdline"; done)
+    round=$((round + 9))
+}
+round=0
+while unmount 2>/dev/null; look 2>/dev/null; [ -n "$left" ] && [ "$round" -lt 100 ]; do
+    [ "$left" != "$before" ] || sleep 0.1
+    before=$left
     for found in $left; do
         pid=${found#/proc/}
         kill -KILL "${pid%/*}" 2>/dev/null
     done
+    round=$((round + 1))
 done
-unmount
-rm -rf "$0"
+if [ -n "$left" ]; then
+    echo "the guard of $0 leaves it there, with processes that do not end:" $left >&2
+    exit 1
+fi
+unmount 2>/dev/null
+timeout -s KILL 60 rm -rf "$0"
 "#;
 
 /// A shell that outlives this process for a moment.
@@ -46,7 +70,6 @@ impl Guard {
             .arg(variable)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
             // What ends the tests' process group must not end the guard.
             .process_group(0)
             .spawn()

@@ -150,10 +150,7 @@ impl ClusterFs for Gluster {
     fn client_killed(&self, node: usize) -> Fault<'_> {
         Fault::new(
             "client killed",
-            move || {
-                self.mounts[node].kill();
-                Ok(())
-            },
+            move || self.mounts[node].kill(),
             move || {
                 self.mounts[node].clear();
                 self.mount(node)

@@ -80,8 +80,18 @@ impl Daemon {
         self.with(Process::go_on)
     }
 
-    /// Kills it, and waits until it is gone.
-    pub(in crate::services) fn kill(&self) {
+    /// Kills it, and waits until it is gone. An error where it does not run: that would be no fault.
+    pub(in crate::services) fn kill(&self) -> anyhow::Result<()> {
+        self.with(|process| {
+            ensure!(!process.is_gone(), "process {} has ended by itself", process.pid());
+            Ok(())
+        })?;
+        self.end();
+        Ok(())
+    }
+
+    /// The same, if it runs.
+    fn end(&self) {
         self.frozen.store(false, Ordering::Relaxed);
         if let Some((mut child, _)) = self.running().take() {
             end(&mut child);
@@ -101,7 +111,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        self.kill();
+        self.end();
     }
 }
 

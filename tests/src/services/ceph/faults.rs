@@ -37,14 +37,7 @@ impl Ceph {
     /// The list of services is gone.
     pub fn mgr_killed(&self) -> Fault<'_> {
         let mgr = || self.mgr.as_ref().context("this cluster has no manager");
-        Fault::new(
-            "manager killed",
-            move || {
-                mgr()?.kill();
-                Ok(())
-            },
-            move || mgr()?.start(),
-        )
+        Fault::new("manager killed", move || mgr()?.kill(), move || mgr()?.start())
     }
 
     /// One copy of everything is gone, for good: it was in memory. Healed by starting the OSD again, empty; waits until
@@ -53,10 +46,7 @@ impl Ceph {
         let osd = move || self.osds.get(number).with_context(|| format!("there is no OSD {number}"));
         Fault::new(
             "OSD killed",
-            move || {
-                osd()?.kill();
-                Ok(())
-            },
+            move || osd()?.kill(),
             move || {
                 osd()?.start()?;
                 let up = || self.is_up(number).unwrap_or(false).then_some(());

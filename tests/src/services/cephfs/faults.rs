@@ -51,15 +51,21 @@ impl CephFs {
         Fault::new("client evicted", move || self.evict(node), move || self.mount_again(node))
     }
 
+    /// The process behind the node's mount is killed, and an admin sends its session away. Healed by a new mount.
+    pub fn client_killed_and_evicted(&self, node: usize) -> Fault<'_> {
+        let inject = move || {
+            self.mounts[node].kill()?;
+            self.evict(node)
+        };
+        Fault::new("client killed, its session evicted", inject, move || self.mount_again(node))
+    }
+
     /// The process of the MDS that serves is gone; a standby, if there is one, takes over within some seconds. Healed by
     /// a start, and waits until one serves, which takes until every client has come back to it or its patience ends.
     pub fn mds_killed(&self) -> Fault<'_> {
         Fault::new(
             "MDS killed",
-            || {
-                self.ceph.all_mds()[self.ceph.active_mds().context("no MDS serves")?].kill();
-                Ok(())
-            },
+            || self.ceph.all_mds()[self.ceph.active_mds().context("no MDS serves")?].kill(),
             || {
                 self.start_missing_mds()?;
                 self.ceph.wait_mds_active()
@@ -96,7 +102,7 @@ impl CephFs {
             move || {
                 let active = self.ceph.active_mds().context("no MDS serves")?;
                 self.network.cut_off(host)?;
-                self.ceph.all_mds()[active].kill();
+                self.ceph.all_mds()[active].kill()?;
                 self.start_missing_mds()
             },
             move || self.network.reconnect(host),

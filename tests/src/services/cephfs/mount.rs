@@ -97,6 +97,7 @@ impl Mount {
     /// Kills the process and leaves the mount: every call there fails.
     pub(super) fn kill(&self) -> anyhow::Result<()> {
         self.with_client(|client| {
+            ensure!(!client.process.is_gone(), "ceph-fuse at {} has ended by itself", self.point.display());
             client.kill();
             Ok(())
         })

@@ -106,10 +106,11 @@ impl Mount {
     }
 
     /// Kills the process, and waits until it is gone. The mount stays, and fails every request.
-    pub(super) fn kill(&self) {
+    pub(super) fn kill(&self) -> anyhow::Result<()> {
         let mut state = self.state();
-        state.frozen = false;
-        state.client = None;
+        ensure!(!state.client()?.process.is_gone(), "the process behind {} has ended by itself", self.point.display());
+        state.end();
+        Ok(())
     }
 
     /// Notes that nothing reaches it, or that it is reached again.
@@ -128,7 +129,7 @@ impl Mount {
 
     /// Takes it out of the tree, after its process, if it is there.
     pub(super) fn clear(&self) {
-        self.kill();
+        self.state().end();
         // The end of its process fails every request that waits. The forced unmount does the same should another process
         // have the device open.
         let _ = umount2(&self.point, MntFlags::MNT_FORCE | MntFlags::MNT_DETACH);
@@ -184,6 +185,12 @@ impl Mount {
 impl State {
     fn client(&self) -> anyhow::Result<&Client> {
         self.client.as_ref().ok_or_else(|| anyhow!("no process is behind the mount"))
+    }
+
+    /// Kills the process, if there is one, and waits until it is gone.
+    fn end(&mut self) {
+        self.frozen = false;
+        self.client = None;
     }
 }
 

@@ -26,6 +26,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A little less for a command, in its own words: what `nsenter` has started does not end with it.
 const GLUSTER_LIMIT: &str = "--timeout=25";
 
+/// A process that runs is found at once, unless the kernel's list of children changes while it is read.
+const FIND_LIMIT: Duration = Duration::from_secs(1);
+
 /// A killed process is gone at once; on a busy machine later.
 const GONE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -114,7 +117,7 @@ impl Server {
 
     /// Kills glusterd, and waits until it is gone. The bricks go on.
     pub(super) fn kill_glusterd(&self) -> anyhow::Result<()> {
-        self.find(GLUSTERD).map_or(Ok(()), |glusterd| kill(&glusterd))
+        kill(&self.glusterd()?)
     }
 
     /// Runs a `gluster` command, and returns what it printed.
@@ -124,12 +127,12 @@ impl Server {
 
     /// The process of a brick.
     pub(super) fn brick(&self, brick: usize) -> anyhow::Result<Process> {
-        self.find_brick(brick).with_context(|| format!("brick {brick} does not run"))
+        wait_found(&format!("brick {brick} to be found"), || self.find_brick(brick))
     }
 
     /// Kills a brick, and waits until it is gone.
     pub(super) fn kill_brick(&self, brick: usize) -> anyhow::Result<()> {
-        self.find_brick(brick).map_or(Ok(()), |brick| kill(&brick))
+        kill(&self.brick(brick)?)
     }
 
     /// Starts the bricks that do not run, and waits until all do.
@@ -141,12 +144,12 @@ impl Server {
 
     /// Stops all of them where they are.
     pub(super) fn freeze(&self) -> anyhow::Result<()> {
-        self.all().try_for_each(|process| process.freeze())
+        self.all()?.iter().try_for_each(Process::freeze)
     }
 
     /// Lets all of them go on.
     pub(super) fn go_on(&self) -> anyhow::Result<()> {
-        self.all().try_for_each(|process| process.go_on())
+        self.all()?.iter().try_for_each(Process::go_on)
     }
 
     /// The last error of glusterd in this directory, for a message.
@@ -156,8 +159,13 @@ impl Server {
         format!("glusterd's last error: {line:?}")
     }
 
-    fn all(&self) -> impl Iterator<Item = Process> {
-        self.find(GLUSTERD).into_iter().chain((0..BRICKS).filter_map(|brick| self.find_brick(brick)))
+    /// An error where one is missing: a fault of fewer would be another one.
+    fn all(&self) -> anyhow::Result<Vec<Process>> {
+        [self.glusterd()].into_iter().chain((0..BRICKS).map(|brick| self.brick(brick))).collect()
+    }
+
+    fn glusterd(&self) -> anyhow::Result<Process> {
+        wait_found("glusterd to be found", || self.find(GLUSTERD))
     }
 
     fn find_brick(&self, brick: usize) -> Option<Process> {
@@ -203,6 +211,11 @@ fn wait_up(output: Option<ChildStdout>) -> anyhow::Result<()> {
     let mut word = [0; 3];
     output.read_exact(&mut word).context("it ended")?;
     Ok(())
+}
+
+/// The process that a fault is for. An error where there is none: the fault would do nothing.
+fn wait_found(what: &str, find: impl FnMut() -> Option<Process>) -> anyhow::Result<Process> {
+    wait_for(what, FIND_LIMIT, find).map(|(process, _)| process)
 }
 
 fn kill(process: &Process) -> anyhow::Result<()> {

@@ -79,8 +79,16 @@ impl Daemon {
         self.with(Process::go_on)
     }
 
-    /// Kills it, and waits until it is gone, and what it had started too.
-    pub(super) fn kill(&self) {
+    /// Kills it, and waits until it is gone, and what it had started too. An error where it does not run: that would be
+    /// no fault.
+    pub(super) fn kill(&self) -> anyhow::Result<()> {
+        ensure!(self.is_alive(), "{} does not run; {}", self.program, self.said());
+        self.end();
+        Ok(())
+    }
+
+    /// The same, if it runs.
+    pub(super) fn end(&self) {
         self.running().take();
     }
 

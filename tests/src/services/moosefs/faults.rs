@@ -50,11 +50,7 @@ impl ClusterFs for MooseFs {
 
     fn client_killed(&self, node: usize) -> Fault<'_> {
         let mount = &self.mounts[node];
-        let kill = || {
-            mount.kill();
-            Ok(())
-        };
-        Fault::new("client killed", kill, move || mount.renew(self.host_of(node)))
+        Fault::new("client killed", || mount.kill(), move || mount.renew(self.host_of(node)))
     }
 
     fn unmounted(&self, node: usize) -> Fault<'_> {
@@ -67,7 +63,7 @@ impl MooseFs {
     /// The master's process is gone and its port refuses. Healed by a start on what it had written, the locks with it;
     /// waits until it answers, which mounts notice within seconds.
     pub fn master_killed(&self) -> Fault<'_> {
-        Fault::new("master killed", || self.kill_master(), || self.start_master())
+        Fault::new("master killed", || self.master.kill(), || self.start_master())
     }
 
     /// The same of a master that was asked to end, and took the 3 s that it takes for that.
@@ -79,7 +75,7 @@ impl MooseFs {
     /// lives on. That is what a loss of power does to a log that does not reach the disk at once.
     pub fn locks_forgotten(&self) -> Fault<'_> {
         let forget = || {
-            self.kill_master()?;
+            self.master.kill()?;
             // Started in any case: what uses the mounts hangs without it.
             let forgotten = files::forget_locks(&files::master_data(self.dir.path()));
             self.start_master()?;
@@ -91,10 +87,7 @@ impl MooseFs {
     /// No content can be read or written: every request is refused. Healed by a new start; waits until writes are quick
     /// again.
     pub fn chunkserver_killed(&self) -> Fault<'_> {
-        let kill = || {
-            self.chunkserver()?.kill();
-            Ok(())
-        };
+        let kill = || self.chunkserver()?.kill();
         let start = || {
             self.chunkserver()?.start(self.network.host(SERVERS))?;
             self.warm_up()
@@ -124,7 +117,7 @@ impl MooseFs {
         let mount = &self.mounts[node];
         let remove = move || {
             let session = self.session_of(node)?;
-            mount.kill();
+            mount.kill()?;
             self.remove(session)
         };
         Fault::new("client killed, its session removed", remove, move || mount.renew(self.host_of(node)))
@@ -133,11 +126,6 @@ impl MooseFs {
     fn remove(&self, session: u32) -> anyhow::Result<()> {
         let removed = || self.remove_session(session).unwrap_or(false).then_some(());
         wait_for("the master to let go of a mount", REMOVAL_LIMIT, removed).map(drop)
-    }
-
-    fn kill_master(&self) -> anyhow::Result<()> {
-        self.master.kill();
-        Ok(())
     }
 
     fn chunkserver(&self) -> anyhow::Result<&Daemon> {

@@ -79,8 +79,8 @@ impl Mount {
     }
 
     /// Kills what is behind it: every call fails from then on.
-    pub(super) fn kill(&self) {
-        self.daemon.kill();
+    pub(super) fn kill(&self) -> anyhow::Result<()> {
+        self.daemon.kill()
     }
 
     /// Takes it out of the tree. Who uses it goes on to do so.
@@ -110,7 +110,7 @@ impl Drop for Mount {
         // First: the kernel answers for a process that is gone or by force; one that is stopped is neither.
         self.daemon.begin_to_kill();
         while self.is_there() && umount2(&self.point, MntFlags::MNT_FORCE | MntFlags::MNT_DETACH).is_ok() {}
-        self.daemon.kill();
+        self.daemon.end();
         self.earlier.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

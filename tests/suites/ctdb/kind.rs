@@ -202,6 +202,7 @@ impl Store {
     }
 }
 
-fn lock_file(dir: &Path) -> PathBuf {
+/// The lock file in this directory.
+pub(crate) fn lock_file(dir: &Path) -> PathBuf {
     dir.join("lock")
 }

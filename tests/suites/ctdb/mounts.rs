@@ -1,6 +1,8 @@
 //! A cluster file system under the lock, one mount a node, each of which its node finds at the same path.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use mutex_tests::fault::Fault;
@@ -8,17 +10,26 @@ use mutex_tests::services::cephfs::{self, CephFs};
 use mutex_tests::services::cluster_fs::ClusterFs;
 use mutex_tests::services::ctdb::view::Common;
 use mutex_tests::services::gluster::{self, Gluster};
-use tempfile::TempDir;
 
 use crate::NODES;
 
 /// Not the last one, which alone answers who has a lock: after its restart a look would see none.
 const BRICK: usize = 0;
 
+/// The least that CephFS allows: a dead host keeps the lock for so long. RECHECK + PING-TIMEOUT are less than 2/3 of it.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// And for so much longer at most: the MDS looks for silent clients every 5 s, and tries had the lock of one that was gone
+/// 36.7 s to 37.6 s after its end.
+const LOOKS: Duration = Duration::from_secs(10);
+
+/// A connection is idle for 2 s before the first of its probes, which come every second.
+const PROBE: Duration = Duration::from_secs(1);
+
 /// The file system. Ends with this value.
 pub(crate) struct Mounts {
     fs: ClusterFileSystem,
-    path: TempDir,
+    path: PathBuf,
 }
 
 enum ClusterFileSystem {
@@ -28,7 +39,8 @@ enum ClusterFileSystem {
 
 impl Mounts {
     pub(crate) fn of_cephfs() -> anyhow::Result<Self> {
-        Self::new(ClusterFileSystem::CephFs(Box::new(CephFs::start(cephfs::Setup::default())?)))
+        let setup = cephfs::Setup { session_timeout: Some(SESSION_TIMEOUT), ..cephfs::Setup::default() };
+        Self::new(ClusterFileSystem::CephFs(Box::new(CephFs::start(setup)?)))
     }
 
     pub(crate) fn of_gluster() -> anyhow::Result<Self> {
@@ -36,8 +48,11 @@ impl Mounts {
     }
 
     fn new(fs: ClusterFileSystem) -> anyhow::Result<Self> {
-        let path = tempfile::Builder::new().prefix("mutex-").tempdir().context("make a directory")?;
-        Ok(Self { fs, path })
+        let mut mounts = Self { fs, path: PathBuf::new() };
+        // Beside the mounts, so that it goes with them.
+        mounts.path = mounts.fs().mount_point(0).with_file_name("on-each-node");
+        fs::create_dir(&mounts.path).context("make a directory beside the mounts")?;
+        Ok(mounts)
     }
 
     pub(crate) fn fs(&self) -> &dyn ClusterFs {
@@ -49,12 +64,20 @@ impl Mounts {
 
     /// Where a node's ctdbd finds its mount.
     pub(crate) fn path(&self) -> &Path {
-        self.path.path()
+        &self.path
     }
 
     pub(crate) fn common(&self) -> Common {
         let leads_to = (0..NODES).map(|node| self.fs().mount_point(node).to_owned()).collect();
         Common { path: self.path().to_owned(), leads_to }
+    }
+
+    /// The servers let go of what a dead host has no later than this.
+    pub(crate) fn gives_up_after(&self) -> Duration {
+        match &self.fs {
+            ClusterFileSystem::CephFs(_) => SESSION_TIMEOUT + LOOKS,
+            ClusterFileSystem::Gluster(_) => gluster::Setup::default().tcp_user_timeout.unwrap_or_default() + PROBE,
+        }
     }
 
     /// One of the servers ends. Healed by its start.

@@ -24,7 +24,12 @@ impl<'a> Stopwatch<'a> {
 
     /// Waits for the new leader.
     pub(crate) fn outcome(&self) -> anyhow::Result<(Taken, Duration)> {
-        let taken = self.cluster.wait_taken(&self.mark, IN_VAIN)?;
+        self.outcome_within(IN_VAIN)
+    }
+
+    /// The same, for no longer than this.
+    pub(crate) fn outcome_within(&self, limit: Duration) -> anyhow::Result<(Taken, Duration)> {
+        let taken = self.cluster.wait_taken(&self.mark, limit)?;
         let took = self.until(taken.at)?;
         Ok((taken, took))
     }

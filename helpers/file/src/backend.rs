@@ -83,24 +83,25 @@ impl FileLock {
             // An error says that the disk answers: that alone costs nothing.
             let _ = held.file.sync_data();
         }
-        if line_place(held.mount()) == Line::Content {
+        if line_place(held.mount()) == Some(Line::Content) {
             read_anew(&held.file)?;
         }
         Ok(Renewed::Kept(None))
     }
 
     fn holder_of(&self, file: &File, id: FileId, mount: &Mount) -> io::Result<(HolderState, Map<String, Value>)> {
-        let owner = match self.lock_type.anybody(file)? {
-            // Another's flock does not show everywhere.
-            Owner::Nobody if self.lock_type == LockType::Flock => match flock_owner(id)? {
-                Some(pid) => Owner::Process(pid),
-                None if LOCAL.contains(&mount.kind.as_str()) => Owner::Nobody,
-                None => return Ok((HolderState::Unknown, Map::new())),
-            },
-            owner => owner,
+        let is_flock = self.lock_type == LockType::Flock;
+        let owner = if is_flock && LOCAL.contains(&mount.kind.as_str()) {
+            flock_owner(id)?.map_or(Owner::Nobody, Owner::Process)
+        } else {
+            match self.lock_type.anybody(file)? {
+                // Another's flock does not show everywhere.
+                Owner::Nobody if is_flock => return Ok((HolderState::Unknown, Map::new())),
+                owner => owner,
+            }
         };
         let Owner::Process(pid) = owner else { return Ok((HolderState::Free, Map::new())) };
-        let line = holder_line::read(file, line_place(Some(mount)));
+        let line = line_place(Some(mount)).map(|place| holder_line::read(file, place)).unwrap_or_default();
         // A number that is not the line's: the line is an earlier holder's, and only the number is to be trusted.
         let holder = if pid > 0 && line.get("worker_pid").and_then(Value::as_i64) != Some(pid.into()) {
             Map::from_iter([("pid".to_owned(), pid.into())])
@@ -125,15 +126,16 @@ impl Backend for FileLock {
         }
         // Ours from here on: an error below leads to `release`.
         let held =
-            self.held.insert(Held { file: Arc::new(file), id, mount: OnceCell::new(), evidence: Evidence::NONE });
+            self.held.insert(Held { file: Arc::new(file), id, mount: OnceCell::new(), evidence: Evidence::None });
         // Between open and lock another may have replaced it: then the lock is on a file that nobody else will lock.
         if !matches!(self.place.look().map_err(look)?, Found::Regular(found) if found == id) {
             return Err(Failure::transient("lock", "it was replaced meanwhile", "see who removes the lock file"));
         }
-        held.evidence = self
-            .lock_type
-            .evidence(&held.file)
-            .map_err(|error| Failure::transient("ask for", error, "see its file system"))?;
+        // Only flock has to know the mount this early.
+        let witness = self.lock_type == LockType::Flock && held.mount().is_some_and(known::has_witness);
+        held.evidence = self.lock_type.evidence(&held.file, witness).map_err(|error| {
+            Failure::transient("ask for", error, "see whether another program has locked the whole file")
+        })?;
         Ok(Acquired::Held(None))
     }
 
@@ -141,19 +143,27 @@ impl Backend for FileLock {
     async fn announce(&mut self, holder: &Identity) -> Result<(), Failure> {
         let Some(held) = &self.held else { return Ok(()) };
         let (file, holder) = (Arc::clone(&held.file), holder.clone());
-        let (mount, lock_type) = (held.mount().cloned(), self.lock_type);
+        let (mount, lock_type, shows) = (held.mount().cloned(), self.lock_type, held.evidence.shows());
         thread::Builder::new()
             .name("announce".into())
             .stack_size(ANNOUNCE_STACK_BYTES)
             .spawn(move || {
-                if let Err(error) = holder_line::write(&file, line_place(mount.as_ref()), &holder) {
+                let Some(mount) = mount else { return };
+                if let Some(Err(error)) =
+                    line_place(Some(&mount)).map(|place| holder_line::write(&file, place, &holder))
+                {
                     tracing::info!("cannot write the holder into the file, the lock is held all the same: {error}");
                 }
                 // What nobody reads is not asked for.
-                if tracing::enabled!(tracing::Level::WARN)
-                    && let Some(caution) = mount.and_then(|mount| known::caution(&mount, lock_type))
-                {
-                    tracing::warn!("{caution}");
+                if !tracing::enabled!(tracing::Level::WARN) {
+                    return;
+                }
+                match known::caution(&mount, lock_type) {
+                    Some(caution) => tracing::warn!("{caution}"),
+                    None if !shows => tracing::warn!(
+                        "the file system does not show the lock: only its errors and its silence tell of a loss"
+                    ),
+                    None => {}
                 }
             })
             .map(drop)
@@ -200,7 +210,7 @@ impl Backend for FileLock {
         let (file, mount) = self.place.open_to_look()?;
         let ask = |error| failure("use", error, "see its file system");
         if let Some(file) = &file {
-            if line_place(Some(&mount)) == Line::Content {
+            if line_place(Some(&mount)) == Some(Line::Content) {
                 read_anew(file).map_err(ask)?;
             }
             self.lock_type.anybody(file).map_err(ask)?;
@@ -222,9 +232,10 @@ fn read_anew(file: &File) -> io::Result<()> {
     file.read_at(&mut [0], 0).map(drop)
 }
 
-/// Where the holder's line stands, and with it whether the file's content is for us to touch.
-fn line_place(mount: Option<&Mount>) -> Line {
-    if mount.is_some_and(Mount::is_moosefs) { Line::Attribute } else { Line::Content }
+/// Where the holder's line stands, and with it whether the file's content is for us to touch. Nowhere where nobody knows
+/// what the file is on.
+fn line_place(mount: Option<&Mount>) -> Option<Line> {
+    mount.map(|mount| if mount.is_moosefs() { Line::Attribute } else { Line::Content })
 }
 
 /// Who has flock's lock on the file, as far as this machine knows: `1: FLOCK  ADVISORY  WRITE 123 fe:00:456 0 EOF`

@@ -1,5 +1,5 @@
 //! What is known of file systems by name: which of them keep a lock on one machine, and what else an admin should know
-//! of. Nothing depends on it but words: a file system that is not named here is believed.
+//! of. Of one that is not named here nothing is said.
 //!
 //! Sources: nfs(5), mount.lustre(8), gfs2(5), the kernel's fs/ocfs2 (file.c, super.c), BeeGFS's beegfs-client.conf, and what
 //! was measured on FUSE (docs/cluster-file-systems.md).
@@ -23,6 +23,11 @@ pub(crate) fn frees_the_dead(mount: &Mount, lock_type: LockType) -> bool {
     lock_type != LockType::Ofd || !mount.is_fuse() || DROPS_OFD.contains(&mount.kind.as_str())
 }
 
+/// Whether a flock there may have a witness (see `lock`).
+pub(crate) fn has_witness(mount: &Mount) -> bool {
+    mount.is_fuse() || mount.kind == "ceph"
+}
+
 /// What speaks against a lock of this type on this mount, for people; `None`: nothing known.
 ///
 /// May read a file of the client's configuration, or one that the mount's own client answers for.
@@ -31,12 +36,18 @@ pub(crate) fn caution(mount: &Mount, lock_type: LockType) -> Option<String> {
         let type_name = lock_type.name();
         return Some(format!("{why}: {type_name} locks are this machine's alone, no other node sees this one"));
     }
-    if mount.kind == "fuse.glusterfs" && !strict_locks(mount) {
+    if mount.kind == "fuse.glusterfs" && lax_locks(mount) {
         return Some(
             "client.strict-locks is not on: bricks that restart can drop the lock in silence \
              (gluster volume set VOLUME client.strict-locks on)"
                 .to_owned(),
         );
+    }
+    if mount.is_moosefs() && lock_type == LockType::Flock && is_defined(mount, "mfsnoposixlocks") {
+        return Some("MooseFS with mfsnoposixlocks: a flock that the master drops is not noticed".to_owned());
+    }
+    if mount.kind == "ocfs2" && lock_type == LockType::Flock {
+        return Some("a flock that ocfs2 drops is noticed by its errors and its silence alone".to_owned());
     }
     None
 }
@@ -64,34 +75,34 @@ fn local_because(mount: &Mount, lock_type: LockType) -> Option<String> {
         "beegfs" => (!global_locks(mount)).then(|| format!("{kind} without tuneUseGlobalFileLocks = true")),
         "fuse.mfs" => {
             let word = if flock { "mfsnobsdlocks" } else { "mfsnoposixlocks" };
-            let parameters = fs::read_to_string(Path::new(&mount.point).join(".params")).ok()?;
-            let is_set = parameters.lines().any(|line| line == format!("{word}: (defined)"));
-            is_set.then(|| format!("MooseFS with {word}"))
+            is_defined(mount, word).then(|| format!("MooseFS with {word}"))
         }
         _ => None,
     }
 }
 
-/// BeeGFS: off unless the client's configuration, or a mount option, says otherwise.
+/// BeeGFS: off unless the client's configuration says otherwise.
 fn global_locks(mount: &Mount) -> bool {
     const NAME: &str = "tuneUseGlobalFileLocks";
     let is_on = |value: &str| matches!(value, "true" | "yes" | "on" | "1");
-    if let Some(value) = mount.value(NAME) {
-        return is_on(value);
-    }
     let path = mount.value("cfgFile").unwrap_or("/etc/beegfs/beegfs-client.conf");
     let text = fs::read_to_string(path).unwrap_or_default();
     value_in(&text, NAME).is_some_and(is_on)
 }
 
-/// GlusterFS: what the client says of each of its bricks.
-fn strict_locks(mount: &Mount) -> bool {
+/// GlusterFS: whether the client says of one of its bricks that it is off. It says nothing where only a directory of the
+/// volume is mounted.
+fn lax_locks(mount: &Mount) -> bool {
     let graph = Path::new(&mount.point).join(".meta/graphs/active");
-    let Ok(translators) = fs::read_dir(&graph) else { return false };
-    let bricks = translators.flatten().filter(|entry| entry.file_name().to_string_lossy().contains("-client-"));
-    let mut told =
-        bricks.map(|brick| fs::read_to_string(brick.path().join("options/strict-locks")).unwrap_or_default());
-    told.all(|value| matches!(value.trim(), "on" | "yes" | "true" | "enable" | "1"))
+    let translators = fs::read_dir(&graph).into_iter().flatten().flatten();
+    let mut told = translators.filter_map(|one| fs::read_to_string(one.path().join("options/strict-locks")).ok());
+    told.any(|value| !matches!(value.trim(), "on" | "yes" | "true" | "enable" | "1"))
+}
+
+/// MooseFS: whether this mount has the option.
+fn is_defined(mount: &Mount, word: &str) -> bool {
+    let parameters = fs::read_to_string(Path::new(&mount.point).join(".params")).unwrap_or_default();
+    parameters.lines().any(|line| line == format!("{word}: (defined)"))
 }
 
 /// The value of `name = value` in a file of settings with `#` comments.
@@ -135,7 +146,6 @@ mod tests {
             ("ocfs2", "rw,cluster_stack=pcmk", vec![]),
             ("ocfs2", "rw,localflocks,cluster_stack=pcmk", all.clone()),
             ("beegfs", "rw,cfgFile=/nonexistent", all),
-            ("beegfs", "rw,cfgFile=/nonexistent,tuneUseGlobalFileLocks=true", vec![]),
             ("ceph", "rw", vec![]),
             ("fuse.ceph-fuse", "rw,user_id=0", vec![]),
             ("gpfs", "rw", vec![]),

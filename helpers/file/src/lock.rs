@@ -6,12 +6,13 @@
 //! (FACTS C4).
 //!
 //! `flock` has no such question. Where it is one kind of lock with the others (GlusterFS, NFS) it shows up as an open
-//! file description's, whatever byte is asked about. Elsewhere its holder locks a byte more, the witness: whoever keeps the
-//! locks (CephFS's metadata server, MooseFS's master) drops both with the session, and the witness can be asked about.
-//! Nobody is kept out by it.
+//! file description's, whatever byte is asked about. On CephFS and on other FUSE file systems its holder locks a byte more,
+//! the witness: whoever keeps the locks (a metadata server, MooseFS's master) drops both with the session, and the witness
+//! can be asked about. Nobody is kept out by it. Not on NFS: a client that holds both on its own, by a delegation, has to
+//! claim both from the server later, where they are in each other's way.
 //!
 //! `ofd` is refused on most of FUSE: when a holder is killed, the kernel sends the server no unlock for that kind of owner
-//! (seen on Linux 6.18, with a server that keeps the locks; FACTS C3 doubted it). See `known` for those that need none.
+//! (seen on Linux 6.18, with a server that keeps the locks). See `known` for those that need none.
 
 use std::fs::File;
 use std::io;
@@ -51,7 +52,7 @@ pub(crate) enum Owner {
 
 /// How a lock of ours is asked for.
 #[derive(Clone, Copy, Debug)]
-struct Question {
+pub(crate) struct Question {
     /// As which kind of owner it was taken: `Posix` or `Ofd`.
     owner: LockType,
     byte: i64,
@@ -59,7 +60,7 @@ struct Question {
 
 /// What a file system shows of a lock of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Sight {
+pub(crate) struct Sight {
     /// Asked as somebody else, it says that the byte is locked.
     locked: bool,
     /// Asked as ourselves, it says that nobody is in our way.
@@ -71,18 +72,28 @@ const OURS: Sight = Sight { locked: true, ours: true };
 
 /// How the file system shows from now on that a lock is still ours.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Evidence(Option<(Question, Option<Sight>)>);
+pub(crate) enum Evidence {
+    /// It answers no question about locks: its answers to everything else have to do.
+    None,
+    /// It answers, and the answer does not tell: a cluster that has dropped us refuses, or is silent.
+    Answer(Question),
+    /// What it showed when the lock was taken.
+    Sight(Question, Sight),
+}
 
 impl Evidence {
-    /// The file system answers no question about locks: its answers to everything else have to do.
-    pub(crate) const NONE: Self = Self(None);
-
     /// Whether the lock still is what it was when it was taken. Asked of whoever keeps the locks, every time.
     pub(crate) fn is_as_it_was(self, file: &File) -> io::Result<bool> {
-        let Some((question, was)) = self.0 else { return Ok(true) };
-        let is = question.ask(file)?;
-        // Where the lock did not show, the answer alone counts: a cluster that has dropped us refuses or is silent.
-        Ok(was.is_none_or(|was| was == is))
+        match self {
+            Self::None => Ok(true),
+            Self::Answer(question) => question.ask(file).map(|_| true),
+            Self::Sight(question, was) => question.ask(file).map(|is| was == is),
+        }
+    }
+
+    /// Whether a loss that nobody reports shows.
+    pub(crate) fn shows(self) -> bool {
+        matches!(self, Self::Sight(..))
     }
 }
 
@@ -122,19 +133,17 @@ impl LockType {
     }
 
     /// What shows that the lock is ours; to be asked for once, when it has just been taken on this very descriptor.
-    pub(crate) fn evidence(self, file: &File) -> io::Result<Evidence> {
+    ///
+    /// `witness`: whether a flock may have one.
+    pub(crate) fn evidence(self, file: &File, witness: bool) -> io::Result<Evidence> {
         let evidence = match self {
             Self::Posix | Self::Ofd => {
                 let question = Question { owner: self, byte: LOCK };
-                question.ask(file).map(|sight| (question, Some(sight)))
+                question.ask(file).map(|sight| Evidence::Sight(question, sight))
             }
-            Self::Flock => flock_evidence(file),
+            Self::Flock => flock_evidence(file, witness),
         };
-        match evidence {
-            Ok(evidence) => Ok(Evidence(Some(evidence))),
-            Err(error) if is_no_such_call(&error) => Ok(Evidence::NONE),
-            Err(error) => Err(error),
-        }
+        evidence.or_else(|error| if is_no_such_call(&error) { Ok(Evidence::None) } else { Err(error) })
     }
 
     /// Drops it without closing the file: a thread that hangs in a write keeps the file open.
@@ -155,23 +164,35 @@ impl LockType {
     pub(crate) fn anybody(self, file: &File) -> io::Result<Owner> {
         match self {
             Self::Posix | Self::Ofd => as_process(file, LOCK),
-            Self::Flock => as_process(file, WITNESS),
+            Self::Flock => as_process(file, WITNESS)
+                .or_else(|error| if is_no_such_call(&error) { Ok(Owner::Nobody) } else { Err(error) }),
         }
     }
 }
 
-fn flock_evidence(file: &File) -> io::Result<(Question, Option<Sight>)> {
+/// An error where somebody else has locked the witness: nobody who takes a flock keeps it without.
+fn flock_evidence(file: &File, witness: bool) -> io::Result<Evidence> {
     let description = Question { owner: LockType::Ofd, byte: WITNESS };
     if description.ask(file)? == OURS {
-        return Ok((description, Some(OURS)));
+        return Ok(Evidence::Sight(description, OURS));
     }
-    let witness = Question { owner: LockType::Posix, byte: WITNESS };
-    let shows = set(file, WITNESS, libc::F_WRLCK).is_ok() && witness.ask(file)? == OURS;
-    Ok((witness, shows.then_some(OURS)))
+    let question = Question { owner: LockType::Posix, byte: WITNESS };
+    if !witness {
+        return Ok(Evidence::Answer(question));
+    }
+    set(file, WITNESS, libc::F_WRLCK)?;
+    let shows = question.ask(file)? == OURS && is_kept_elsewhere(file)?;
+    Ok(if shows { Evidence::Sight(question, OURS) } else { Evidence::Answer(question) })
+}
+
+/// Whether somebody else than this kernel keeps the witness: the kernel would name our own process as its owner, a server of
+/// FUSE names none (measured on CephFS, GlusterFS and MooseFS).
+fn is_kept_elsewhere(file: &File) -> io::Result<bool> {
+    Ok(!matches!(as_description(file, WITNESS)?, Owner::Process(1..)))
 }
 
 fn is_no_such_call(error: &io::Error) -> bool {
-    matches!(errno(error), Errno::ENOSYS | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOLCK)
+    matches!(errno(error), Errno::ENOSYS | Errno::EINVAL | Errno::EOPNOTSUPP)
 }
 
 fn set(file: &File, byte: i64, kind: i32) -> io::Result<()> {

@@ -47,7 +47,7 @@ struct Args {
     #[arg(value_name = "PING-TIMEOUT-SECONDS", default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     ping_timeout_seconds: Duration,
 
-    /// posix: byte 0, as Samba's helper; ofd: the same by open file description (refused on most of FUSE); flock: where only that is cluster-wide
+    /// posix: byte 0, as Samba's helper; ofd: the same by open file description; flock: where only that is cluster-wide
     #[arg(long, value_name = "TYPE", value_enum, default_value_t = lock::LockType::Posix)]
     lock_type: lock::LockType,
 

@@ -25,7 +25,7 @@ impl Mount {
 
     /// Whether it is what `--require-fs` calls so.
     pub(crate) fn is_called(&self, name: &str) -> bool {
-        // As it stands in /proc/mounts, too.
+        // As it stands in /proc/mounts, too. LizardFS and its kin look the same.
         self.kind == name || (self.is_moosefs() && name == "fuse")
     }
 
@@ -50,7 +50,8 @@ impl Mount {
 pub(crate) fn of(place: impl AsFd) -> io::Result<Mount> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", place.as_fd().as_raw_fd()))?;
     let number = info.lines().find_map(|line| line.strip_prefix("mnt_id:")).map(str::trim);
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    // Whoever mounts something chooses its name, which need not be UTF-8.
+    let mounts = String::from_utf8_lossy(&fs::read("/proc/self/mountinfo")?).into_owned();
     number
         .and_then(|number| find(&mounts, number))
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "its mount is not in /proc/self/mountinfo"))

@@ -34,6 +34,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a flock that the server dropped: the pipe ends in time", || dropped("flock")),
     ("a posix lock that the server gave to another: the pipe ends in time", || given_away("posix")),
     ("a flock that the server gave to another: the pipe ends in time", || given_away("flock")),
+    ("a flock beside another program's fcntl lock: silence, then 2 with one line, and not taken", flock_without_proof),
     ("an ofd lock that was dropped: the pipe ends in time", || ofd_dropped(false)),
     ("an ofd lock that another has meanwhile: the pipe ends in time", || ofd_dropped(true)),
     ("standard error in a file of the file system that hangs does not delay the end of the pipe", stderr_hangs_too),
@@ -145,6 +146,23 @@ fn given_away(lock_type: &str) -> anyhow::Result<()> {
     next.expect('0', Duration::from_secs(1))?;
     holder.end(Duration::from_secs(2) + NOISE)?;
     next.pipe()?.stays_silent(Duration::from_secs(2))
+}
+
+/// Nothing would show that it is lost.
+fn flock_without_proof() -> anyhow::Result<()> {
+    let fs = HungFs::mount(Locks::Remote)?;
+    let path = fs.path().join("lock");
+    let other = File::create(&path)?;
+    // The server here takes a lock on the whole file for a flock.
+    let rest = libc::flock { l_start: 1, l_len: 0, ..byte_zero(libc::F_WRLCK) };
+    fcntl(&other, FcntlArg::F_SETLK(&rest)).context("lock the rest of the file")?;
+    let flock = || Ok::<_, anyhow::Error>(helper(&path)?.args(&["1", "2", "--lock-type", "flock"]));
+    let refused = flock()?.args(&["--acquire-timeout-seconds", "2"]).start()?;
+    refused.expect('2', Duration::from_secs(2) + GONE)?;
+    refused.gone(GONE)?;
+    refused.one_line()?;
+    drop(other);
+    flock()?.start()?.expect('0', ANSWER_LIMIT)
 }
 
 /// Whatever the moment: also while what the helper wrote is still in memory, or on its way to the disk. Each holder has a

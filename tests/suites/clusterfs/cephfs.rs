@@ -134,7 +134,14 @@ fn mounts() -> Vec<Scenario<CephFs>> {
             BEYOND_THE_SESSION,
             Outcome::HangsAlone,
         )),
-        Scenario::new("ceph-fuse killed", plain, |fs| Ok(fs.client_killed(HOLDER)), LONG, Outcome::Reported),
+        Scenario::new("ceph-fuse killed", plain, |fs| Ok(fs.client_killed(HOLDER)), LONG, Outcome::LeftBehind),
+        Scenario::new(
+            "ceph-fuse killed, its session evicted by an admin",
+            plain,
+            |fs| Ok(fs.client_killed_and_evicted(HOLDER)),
+            LONG,
+            Outcome::Reported,
+        ),
         Scenario::new("umount -l", plain, |fs| Ok(fs.unmounted(HOLDER)), LONG, Outcome::Reported),
     ]
 }
@@ -145,23 +152,22 @@ fn sessions() -> Vec<Scenario<CephFs>> {
     // Then the client has all that it knows of the file in its own memory.
     let quiet = |scenario| Scenario { quiet: true, ..scenario };
     vec![
-        Scenario::new("client evicted", plain, evicted, LONG, Outcome::Given),
-        quiet(Scenario::new("client evicted, nobody else at the file", plain, evicted, LONG, Outcome::Given)),
-        Scenario::new("client evicted, client_reconnect_stale", reconnecting, evicted, LONG, Outcome::Given),
-        Scenario::new("client evicted, no blocklist", without_blocklist, evicted, LONG, Outcome::GivenInSilence),
+        Scenario::new("client evicted", plain, evicted, LONG, Outcome::Dropped),
+        quiet(Scenario::new("client evicted, nobody else at the file", plain, evicted, LONG, Outcome::Dropped)),
+        Scenario::new("client evicted, client_reconnect_stale", reconnecting, evicted, LONG, Outcome::Dropped),
         quiet(Scenario::new(
             "client evicted, no blocklist, nobody else at the file",
             without_blocklist,
             evicted,
             LONG,
-            Outcome::GivenInSilence,
+            Outcome::DroppedInSilence,
         )),
         Scenario::new(
             "client evicted, no blocklist, client_reconnect_stale",
             reconnecting_without_blocklist,
             evicted,
             LONG,
-            Outcome::Given,
+            Outcome::Dropped,
         ),
     ]
 }

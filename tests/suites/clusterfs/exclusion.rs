@@ -22,6 +22,8 @@ pub(crate) fn trials(system: FileSystem) -> Vec<Trial> {
         let name =
             format!("{}: {lock_type}: one holder on all mounts, and the next as soon as it is gone", system.name);
         trials.push(trial(name, move || one_holder(system, lock_type)));
+        let name = format!("{}: {lock_type}: of many takers at once on all mounts no two are answered 0", system.name);
+        trials.push(trial(name, move || crowd(system, lock_type)));
         let name = format!("{}: {lock_type}: --status on another mount says who holds it", system.name);
         trials.push(trial(name, move || told_elsewhere(system, lock_type)));
         if lock_type != "flock" || system.one_kind {
@@ -66,8 +68,31 @@ fn one_holder(system: FileSystem, lock_type: &str) -> anyhow::Result<()> {
     killed.signal(Signal::KILL)?;
     worker.wait_gone(GONE)?;
 
-    let _last = holder(&on(2), lock_type).context("after a holder was killed")?;
+    // A FUSE file system drops a dead holder's lock when the kernel has told it, which nobody waits for.
+    let next = helper(&on(2), lock_type, 1, 2)?.args(&["--wait-seconds", "5"]).start()?;
+    next.expect('0', GONE).context("after a holder was killed")?;
     ensure_contended(fs.as_ref(), &file, lock_type).context("held on node 2")
+}
+
+/// Takers on each mount.
+const TAKERS: usize = 8;
+
+/// On GlusterFS nobody may win: each brick is asked for its own part, and takers can be in each other's way.
+fn crowd(system: FileSystem, lock_type: &str) -> anyhow::Result<()> {
+    let fs = (system.shared)()?;
+    let file = new_directory(fs.as_ref())?.join("lock");
+    let nodes = (0..NODES).cycle().take(NODES * TAKERS);
+    let takers = nodes.map(|node| helper(&fs.mount_point(node).join(&file), lock_type, 1, 2)?.start());
+    let takers = takers.collect::<anyhow::Result<Vec<_>>>()?;
+    let statuses = takers.iter().map(|taker| taker.status(ANSWER_LIMIT)).collect::<anyhow::Result<Vec<_>>>()?;
+    ensure!(statuses.iter().all(|status| "01".contains(*status)), "{statuses:?}");
+    let winners = statuses.iter().filter(|&&status| status == '0').count();
+    ensure!(winners <= 1, "{winners} takers got the lock");
+    if winners == 0 {
+        ensure!(system.one_kind, "nobody got the lock");
+        holder(&fs.mount_point(0).join(&file), lock_type).context("when all had gone")?;
+    }
+    Ok(())
 }
 
 fn told_elsewhere(system: FileSystem, lock_type: &str) -> anyhow::Result<()> {

@@ -83,7 +83,7 @@ fn scenarios(table: &Arc<Table>) -> Vec<Trial> {
             plain,
             |fs| Ok(fs.locks_forgotten()),
             at_once,
-            Outcome::Given,
+            Outcome::Dropped,
         )),
         Scenario::new("chunkserver killed", with_chunkserver, |fs| Ok(fs.chunkserver_killed()), LONG, Outcome::Kept),
         Scenario::new("chunkserver frozen", with_chunkserver, |fs| Ok(fs.chunkserver_frozen()), LONG, Outcome::Kept),

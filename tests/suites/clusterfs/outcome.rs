@@ -7,18 +7,20 @@ use anyhow::{Context, ensure};
 use crate::scenario::{Measured, Timing};
 use crate::{NOISE, party::Party};
 
+const SECOND: Duration = Duration::from_secs(1);
+
 /// What can become of the lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
     /// It stays its holder's, who need not notice anything (P3).
     Kept,
-    /// The file system drops it while it still answers: another has it, and the pipe ends within a proof interval and a
-    /// second of that (P2b, P2c).
-    Given,
-    /// The file system drops it and the holder's mount is not told: its questions are not answered any more. Another has it,
-    /// and the pipe ends within RECHECK + PING-TIMEOUT of that (P2c).
-    GivenInSilence,
-    /// As `Given`, and the other may lose it again in the same way, and is told too.
+    /// The file system drops it, and its servers go on: the pipe ends within a proof interval and a second of another's
+    /// having it (P2b, P2c), or before anybody has.
+    Dropped,
+    /// The same, and the holder's mount is not told: its questions are not answered any more. The pipe ends within
+    /// RECHECK + PING-TIMEOUT of another's having it (P2c).
+    DroppedInSilence,
+    /// As `Dropped`, and the other may lose it again in the same way, and is told too.
     PassedOn,
     /// The holder's mount has failed, and says so: the pipe ends within a proof interval and a second. Another has the
     /// lock as soon as the file system lets it.
@@ -37,14 +39,19 @@ impl Outcome {
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Kept => "kept",
-            Self::Given => "given to another",
-            Self::GivenInSilence => "given to another in silence",
-            Self::PassedOn => "given to another, who may lose it again",
+            Self::Dropped => "dropped",
+            Self::DroppedInSilence => "dropped in silence",
+            Self::PassedOn => "dropped, and perhaps the next one's too",
             Self::Reported => "lost with an error",
             Self::LeftBehind => "left behind",
             Self::Hangs => "nobody's until the end",
             Self::HangsAlone => "given up by its holder",
         }
+    }
+
+    /// Whether the holder's mount says that it has failed.
+    pub(crate) fn is_told(self) -> bool {
+        matches!(self, Self::Reported | Self::LeftBehind)
     }
 
     /// Whether another has it at the end of the trial.
@@ -57,42 +64,46 @@ impl Outcome {
         match self {
             // Nothing comes for as long as the last possible proof may take.
             Self::Kept => since_end >= timing.hung() + NOISE,
-            Self::LeftBehind => holder.end.is_some(),
+            // The end of the fault may free it.
+            Self::LeftBehind => holder.end.is_some() && (taker.byte.is_some() || since_end >= SECOND),
             _ => holder.end.is_some() && taker.byte.is_some(),
         }
     }
 
     /// Whether that is what has happened, and in time.
     pub(crate) fn check(self, measured: &Measured, timing: Timing) -> anyhow::Result<()> {
-        let Measured { ended, taken, healed } = *measured;
+        let Measured { ended, taken, injected, until, .. } = *measured;
         if self == Self::Kept {
             ensure!(ended.is_none(), "the lock was kept, and the pipe ended after {ended:?}");
             ensure!(taken.is_none(), "the holder has the lock, and another got it after {taken:?}");
             return Ok(());
         }
         let ended = ended.context("the pipe has not ended")?;
+        let overlap = measured.overlap();
         let limit = match self {
             Self::Hangs | Self::HangsAlone => timing.hung(),
             Self::Reported | Self::LeftBehind => timing.reported(),
-            // From the moment at which another has it.
-            Self::Kept | Self::Given | Self::PassedOn => taken.unwrap_or(ended) + timing.reported(),
-            Self::GivenInSilence => taken.unwrap_or(ended) + timing.hung(),
+            // Another has it already: from then on. Else as late as if nothing had been answered since the fault was there.
+            Self::Kept | Self::Dropped | Self::PassedOn => match taken.filter(|_| overlap.is_some()) {
+                Some(taken) => taken + timing.reported(),
+                None => injected + timing.hung(),
+            },
+            Self::DroppedInSilence => taken.unwrap_or(injected) + timing.hung(),
         };
         ensure!(ended <= limit + NOISE, "the pipe ended after {ended:?}, not within {limit:?}");
-        if let Some(overlap) = measured.overlap() {
-            let bearable = if self == Self::GivenInSilence { timing.hung() } else { timing.reported() };
+        if let Some(overlap) = overlap {
+            let bearable = if self == Self::DroppedInSilence { timing.hung() } else { timing.reported() };
             ensure!(overlap <= bearable + NOISE, "two had the lock for {overlap:?}");
         }
-        match self {
-            Self::Hangs => {
-                ensure!(ended >= timing.stall(), "the pipe ended after a stall of only {ended:?}");
-                let taken = taken.context("nobody got the lock")?;
-                ensure!(taken >= healed, "another got the lock after {taken:?}, with the fault until {healed:?}");
-            }
-            Self::LeftBehind => ensure!(taken.is_none(), "another got the lock after {taken:?}"),
-            _ => {
-                taken.context("nobody got the lock")?;
-            }
+        if matches!(self, Self::Hangs | Self::HangsAlone | Self::DroppedInSilence) {
+            ensure!(ended >= timing.stall(), "the pipe ended after a stall of only {ended:?}");
+        }
+        if self.is_free() {
+            taken.context("nobody got the lock")?;
+        }
+        if matches!(self, Self::Hangs | Self::LeftBehind) {
+            let early = taken.filter(|&taken| taken < until);
+            ensure!(early.is_none(), "another got the lock after {early:?}, with the fault until {until:?}");
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::{FileSystem, GONE, LOCK_TYPES, Start, helper, new_directory, trial};
 pub(crate) fn trials(system: FileSystem) -> Vec<Trial> {
     let name = |promise: &str| format!("{}: {promise}", system.name);
     let cautious = system.caution.map(|(start, word)| {
-        trial(name("--health and -v say what a posix lock is not to be relied on for"), move || cautious(start, word))
+        trial(name("--health and -v say why no lock is to be relied on"), move || cautious(start, word))
     });
     let of_all = [
         trial(name("--require-fs refuses the bare mount point, and takes the mount"), move || required(system)),
@@ -58,13 +58,15 @@ fn health(system: FileSystem) -> anyhow::Result<()> {
 
 fn cautious(start: Start, word: &str) -> anyhow::Result<()> {
     let fs = start()?;
-    let file = fs.mount_point(0).join("lock");
-    let verbose = helper(&file, "posix", 1, 2)?.arg("-v").start()?;
-    verbose.expect('0', ANSWER_LIMIT)?;
-    let warned = || verbose.stderr().is_ok_and(|text| text.contains(word)).then_some(());
-    wait_for("-v to warn", ANSWER_LIMIT, warned).with_context(|| format!("{:?}", verbose.stderr()))?;
-    let answer = helper(&file, "posix", 1, 2)?.arg("--health").answer(ANSWER_LIMIT)?;
-    let text = String::from_utf8(answer.stdout)?;
-    ensure!(answer.code == 0 && text.contains(word), "--health: exit code {}, {text:?}", answer.code);
+    for lock_type in LOCK_TYPES {
+        let file = fs.mount_point(0).join(lock_type);
+        let verbose = helper(&file, lock_type, 1, 2)?.arg("-v").start()?;
+        verbose.expect('0', ANSWER_LIMIT)?;
+        let warned = || verbose.stderr().is_ok_and(|text| text.contains(word)).then_some(());
+        wait_for("-v to warn", ANSWER_LIMIT, warned).with_context(|| format!("{lock_type}: {:?}", verbose.stderr()))?;
+        let answer = helper(&file, lock_type, 1, 2)?.arg("--health").answer(ANSWER_LIMIT)?;
+        let text = String::from_utf8(answer.stdout)?;
+        ensure!(answer.code == 0 && text.contains(word), "{lock_type}: --health: exit code {}, {text:?}", answer.code);
+    }
     Ok(())
 }

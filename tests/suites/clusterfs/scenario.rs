@@ -2,10 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use libtest_mimic::Trial;
 use mutex_tests::fault::Fault;
 use mutex_tests::roster::ANSWER_LIMIT;
@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use crate::outcome::Outcome;
 use crate::party::Party;
 use crate::table::Table;
-use crate::{GONE, LOCK_TYPES, helper, new_directory, trial};
+use crate::{GONE, LOCK_TYPES, NOISE, helper, new_directory, trial};
 
 /// The nodes with the holder, with the takers, and with who looks whether the lock is held.
 pub(crate) const HOLDER: usize = 0;
@@ -27,6 +27,9 @@ const SETTLED: Duration = Duration::from_secs(45);
 
 /// How often the pipes are looked at: short beside every time the promises name.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// What the helper says when it has not been answered.
+const SILENCE: &str = "answered in time";
 
 /// A taker waits as long as a trial may last.
 const PATIENCE_SECONDS: &str = "600";
@@ -62,8 +65,17 @@ pub(crate) struct Timing {
 
 /// What the fault has come to.
 enum Stage {
-    There,
-    Gone,
+    There(Instant),
+    Ending(Instant),
+    Gone(Instant),
+}
+
+/// When the fault was there, was about to be taken back, and was gone.
+#[derive(Clone, Copy, Default)]
+struct Course {
+    injected: Option<Instant>,
+    until: Option<Instant>,
+    healed: Option<Instant>,
 }
 
 /// When what happened, from just before the fault.
@@ -73,8 +85,10 @@ pub(crate) struct Measured {
     pub(crate) ended: Option<Duration>,
     /// Another's `0`.
     pub(crate) taken: Option<Duration>,
-    /// The fault taken back.
-    pub(crate) healed: Duration,
+    /// The fault was there.
+    pub(crate) injected: Duration,
+    /// From then on the fault was taken back.
+    pub(crate) until: Duration,
 }
 
 impl Timing {
@@ -152,36 +166,46 @@ impl<F: ClusterFs + 'static> Scenario<F> {
         };
         let mut takers = if self.quiet { Vec::new() } else { new_takers()? };
 
+        for holder in &mut holders {
+            holder.look()?;
+            ensure!(holder.end.is_none(), "a holder gave up before the fault: {:?}", holder.helper.stderr()?);
+        }
         let start = Instant::now();
-        let healed = std::thread::scope(|scope| {
+        let course = std::thread::scope(|scope| {
             let (tell, told) = channel();
             scope.spawn(|| self.come_and_go(&fs, tell));
-            let mut healed: Option<Instant> = None;
+            let mut course = Course::default();
             loop {
                 match told.try_recv() {
-                    Ok(Ok(Stage::There)) if self.quiet => takers = new_takers()?,
-                    Ok(Ok(Stage::There)) => {}
-                    Ok(Ok(Stage::Gone)) => healed = Some(Instant::now()),
+                    Ok(Ok(Stage::There(at))) => {
+                        course.injected = Some(at);
+                        if self.quiet {
+                            takers = new_takers()?;
+                        }
+                    }
+                    Ok(Ok(Stage::Ending(at))) => course.until = Some(at),
+                    Ok(Ok(Stage::Gone(at))) => course.healed = Some(at),
                     Ok(Err(error)) => return Err(error),
+                    Err(TryRecvError::Disconnected) if course.healed.is_none() => bail!("the fault's thread is gone"),
                     Err(_) => {}
                 }
                 holders.iter_mut().chain(&mut takers).try_for_each(Party::look)?;
-                if let Some(healed) = healed {
+                if let Some(healed) = course.healed {
                     let settled =
                         |(holder, taker)| self.outcome.is_settled(holder, taker, healed.elapsed(), self.timing);
                     if holders.iter().zip(&takers).all(settled) {
-                        return Ok(healed);
+                        return Ok(course);
                     }
-                    if healed.elapsed() > SETTLED {
-                        let all = self.measured(start, healed, &holders, &takers);
-                        bail!("not settled {SETTLED:?} after the end of the fault: {all:?}");
-                    }
+                }
+                let since = course.healed.map_or_else(|| start.elapsed().saturating_sub(self.lasts), |at| at.elapsed());
+                if since > SETTLED {
+                    bail!("not settled after {since:?}: {:?}", self.measured(start, course, &holders, &takers));
                 }
                 std::thread::sleep(LOOK_EVERY);
             }
         })?;
 
-        let measured = self.measured(start, healed, &holders, &takers);
+        let measured = self.measured(start, course, &holders, &takers);
         for (lock_type, times) in &measured {
             self.outcome.check(times, self.timing).with_context(|| format!("{lock_type}, {times:?}"))?;
         }
@@ -189,13 +213,20 @@ impl<F: ClusterFs + 'static> Scenario<F> {
             if holder.end.is_some() {
                 // Whatever the file system does.
                 holder.helper.gone(GONE).with_context(|| format!("{lock_type}: the holder"))?;
+                let said = holder.helper.stderr()?;
+                ensure!(
+                    !self.outcome.is_told() || !said.contains(SILENCE),
+                    "{lock_type}: a loss taken for silence: {said}"
+                );
             }
+            let file = file(LOOKER, lock_type);
             if self.outcome == Outcome::PassedOn {
+                self.ensure_told(&file, lock_type, taker).context("after the fault")?;
                 continue;
             }
             // A second lock, or none, would be answered `0`.
             let owner = if self.outcome.is_free() { taker } else { holder };
-            self.ensure_held(&file(LOOKER, lock_type), lock_type, owner).context("after the fault")?;
+            self.ensure_held(&file, lock_type, owner).context("after the fault")?;
         }
         if self.outcome == Outcome::Hangs {
             // They were in calls that have their answers now.
@@ -213,13 +244,14 @@ impl<F: ClusterFs + 'static> Scenario<F> {
         let outcome = (|| {
             let fault = (self.inject)(fs)?;
             let injected = fault.inject()?;
-            let _ = tell.send(Ok(Stage::There));
+            let _ = tell.send(Ok(Stage::There(Instant::now())));
             // How long it lasts is what the trial is about.
             std::thread::sleep(self.lasts);
+            let _ = tell.send(Ok(Stage::Ending(Instant::now())));
             injected.heal()
         })();
         // Nobody listens any more where the trial has failed meanwhile.
-        let _ = tell.send(outcome.map(|()| Stage::Gone));
+        let _ = tell.send(outcome.map(|()| Stage::Gone(Instant::now())));
     }
 
     fn holder(&self, file: &Path, lock_type: &str) -> anyhow::Result<Party> {
@@ -248,19 +280,37 @@ impl<F: ClusterFs + 'static> Scenario<F> {
         Ok(())
     }
 
+    /// A third node's try is answered `1`, or the owner is told in time that it has lost the lock.
+    fn ensure_told(&self, file: &Path, lock_type: &str, owner: &mut Party) -> anyhow::Result<()> {
+        let next = helper(file, lock_type, 1, 2)?.start()?;
+        if next.status(SETTLED)? == '1' {
+            return Ok(());
+        }
+        owner.look()?;
+        if owner.end.is_none() {
+            owner
+                .helper
+                .end(self.timing.reported() + NOISE)
+                .with_context(|| format!("{lock_type}: the second loss"))?;
+        }
+        Ok(())
+    }
+
     fn measured(
         &self,
         start: Instant,
-        healed: Instant,
+        course: Course,
         holders: &[Party],
         takers: &[Party],
     ) -> Vec<(&'static str, Measured)> {
         let since = |at: Instant| at.saturating_duration_since(start);
+        let stage = |at: Option<Instant>| at.map(since).unwrap_or_default();
         let both = holders.iter().zip(takers);
         let times = both.map(|(holder, taker)| Measured {
             ended: holder.end.map(since),
             taken: taker.byte.map(since),
-            healed: since(healed),
+            injected: stage(course.injected),
+            until: stage(course.until),
         });
         self.lock_types.iter().copied().zip(times).collect()
     }

@@ -44,7 +44,8 @@ impl Table {
         };
         let Timing { recheck, ping_timeout } = timing;
         let row = format!(
-            "{expected} {recheck}/{ping_timeout} | {} | {} | {} |",
+            "{expected} {recheck}/{ping_timeout} | {} | {} | {} | {} |",
+            each(|measured| Some(measured.until)),
             each(|measured| measured.ended),
             each(|measured| measured.taken),
             each(Measured::overlap)

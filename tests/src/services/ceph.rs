@@ -9,7 +9,6 @@
 //! | `faults` | what can be done to it |
 //! | `files` | its configuration and keys |
 //! | `mds` | the daemons of its file system |
-//! | `shared` | one cluster for all cases of a test that do it no harm |
 //! | `start` | how it comes up |
 
 mod admin_socket;
@@ -18,11 +17,11 @@ mod faults;
 mod files;
 pub mod lock;
 mod mds;
-mod shared;
 mod start;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -31,9 +30,9 @@ use tempfile::TempDir;
 use super::addresses::Block;
 use super::command::{Outcome, run, start};
 use super::guard::Guard;
+use super::shared::Shared;
 pub(super) use daemon::Daemon;
 use lock::LockInfo;
-pub use shared::{end_shared, shared};
 pub(super) use start::ForFiles;
 
 /// The pool that every cluster has.
@@ -185,4 +184,16 @@ pub fn in_pool(namespace: Option<&str>) -> Vec<&str> {
     let mut options = vec!["--pool", POOL];
     options.extend(namespace.iter().flat_map(|name| ["--namespace", name]));
     options
+}
+
+static SHARED: Shared<Ceph> = Shared::new();
+
+/// The cluster that all cases share, with a manager.
+pub fn shared() -> anyhow::Result<Arc<Ceph>> {
+    SHARED.get(|| Ceph::start(Setup { mgr: true, min_size: 2 }))
+}
+
+/// Ends it, if there is one.
+pub fn end_shared() {
+    SHARED.end();
 }

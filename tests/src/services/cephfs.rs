@@ -6,21 +6,20 @@
 //! |---|---|
 //! | `faults` | what can be done to it |
 //! | `mount` | one node's mount |
-//! | `shared` | one file system for all cases of a test that do it no harm |
 //! | `start` | how it comes up |
 
 mod faults;
 mod mount;
-mod shared;
 mod start;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::ceph::Ceph;
 use super::cluster_fs::NODES;
 use super::network::{Inside, Network};
+use super::shared::Shared;
 use mount::Mount;
-pub use shared::{end_shared, shared};
 
 /// Where the program is that mounts it, and the package that brings it.
 const CEPH_FUSE: &str = "/usr/bin/ceph-fuse";
@@ -92,4 +91,16 @@ impl CephFs {
 /// The host of a node's mount.
 const fn host_of(node: usize) -> usize {
     SERVERS + 1 + node
+}
+
+static SHARED: Shared<CephFs> = Shared::new();
+
+/// The file system that all cases share, a plain one.
+pub fn shared() -> anyhow::Result<Arc<CephFs>> {
+    SHARED.get(|| CephFs::start(Setup::default()))
+}
+
+/// Ends it, if there is one.
+pub fn end_shared() {
+    SHARED.end();
 }

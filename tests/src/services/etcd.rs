@@ -10,7 +10,6 @@
 //! | `facts` | what the cluster says of itself |
 //! | `faults` | what can be done to it |
 //! | `member` | one process of it |
-//! | `shared` | one cluster for all cases of a test that do it no harm |
 //! | `start` | how it comes up |
 
 pub mod accounts;
@@ -20,11 +19,11 @@ pub mod keys;
 pub mod locker;
 mod member;
 mod network;
-mod shared;
 mod start;
 pub mod tls;
 
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -34,9 +33,9 @@ use super::addresses::Block;
 use super::command::{Outcome, start};
 use super::guard::Guard;
 use super::network::Inside;
+use super::shared::Shared;
 use member::Member;
 use network::Hosts;
-pub use shared::{end_shared, shared};
 use tls::Tls;
 
 /// The guard finds the processes of a cluster by it: the cluster's directory, a slash and the member.
@@ -132,4 +131,16 @@ impl Etcd {
     pub fn etcdctl_at(&self, member: usize, arguments: &[&str]) -> anyhow::Result<String> {
         self.outcome(&[member], arguments)?.succeeded()
     }
+}
+
+static SHARED: Shared<Etcd> = Shared::new();
+
+/// The cluster that all cases share, a plain one.
+pub fn shared() -> anyhow::Result<Arc<Etcd>> {
+    SHARED.get(|| Etcd::start(Setup::default()))
+}
+
+/// Ends it, if there is one.
+pub fn end_shared() {
+    SHARED.end();
 }

@@ -10,28 +10,27 @@
 //! | `hosts` | its hosts and addresses |
 //! | `mount` | one node's mount |
 //! | `server` | glusterd and the bricks |
-//! | `shared` | one volume for all cases of a test that do it no harm |
 //! | `start` | how it comes up |
 
 mod faults;
 mod hosts;
 mod mount;
 mod server;
-mod shared;
 mod start;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::cluster_fs::ClusterFs;
 use super::guard::Guard;
+use super::shared::Shared;
 use crate::fault::Fault;
 use hosts::Hosts;
 use mount::Mount;
 use server::Server;
-pub use shared::{end_shared, shared};
 
 /// The guard finds the processes of a volume by it: the volume's directory, a slash and the mount or the server.
 pub const PLACE_VARIABLE: &str = "MUTEX_GLUSTER";
@@ -161,4 +160,16 @@ impl ClusterFs for Gluster {
     fn unmounted(&self, node: usize) -> Fault<'_> {
         Fault::new("unmounted", move || self.mounts[node].detach(), move || self.mount(node))
     }
+}
+
+static SHARED: Shared<Gluster> = Shared::new();
+
+/// The volume that all cases share, as we recommend it.
+pub fn shared() -> anyhow::Result<Arc<Gluster>> {
+    SHARED.get(|| Gluster::start(Setup::default()))
+}
+
+/// Ends it, if there is one.
+pub fn end_shared() {
+    SHARED.end();
 }

@@ -17,3 +17,4 @@ mod guard;
 mod in_memory;
 pub mod moosefs;
 pub mod network;
+mod shared;

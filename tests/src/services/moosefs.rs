@@ -13,7 +13,6 @@
 //! | `faults` | what can be done to it |
 //! | `files` | its configuration, and its log of changes |
 //! | `mount` | one node's mount |
-//! | `shared` | one instance for all cases of a test that do it no harm |
 //! | `start` | how it comes up |
 
 mod admin;
@@ -21,9 +20,9 @@ mod daemon;
 mod faults;
 mod files;
 mod mount;
-mod shared;
 mod start;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -31,9 +30,9 @@ use tempfile::TempDir;
 use super::cluster_fs::NODES;
 use super::guard::Guard;
 use super::network::Network;
+use super::shared::Shared;
 use daemon::Daemon;
 use mount::Mount;
-pub use shared::{end_shared, shared};
 
 /// The guard finds the processes of an instance by it: the instance's directory, a slash and the process's place.
 const PLACE_VARIABLE: &str = "MUTEX_MOOSEFS";
@@ -80,4 +79,16 @@ pub struct MooseFs {
     network: Network,
     _guard: Guard,
     dir: TempDir,
+}
+
+static SHARED: Shared<MooseFs> = Shared::new();
+
+/// The instance that all cases share, a plain one.
+pub fn shared() -> anyhow::Result<Arc<MooseFs>> {
+    SHARED.get(|| MooseFs::start(Setup::default()))
+}
+
+/// Ends it, if there is one.
+pub fn end_shared() {
+    SHARED.end();
 }

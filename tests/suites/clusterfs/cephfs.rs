@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use mutex_tests::fault::Fault;
+use mutex_tests::roster::ANSWER_LIMIT;
 use mutex_tests::services::cephfs::{self, CephFs, Setup};
 use mutex_tests::services::cluster_fs::ClusterFs;
 
-use crate::FileSystem;
 use crate::outcome::Outcome;
-use crate::scenario::{HOLDER, Scenario, Timing};
+use crate::scenario::{HOLDER, LONG, Scenario, Timing};
 use crate::table::Table;
+use crate::{FileSystem, GONE, NOISE, helper, trial};
 
 pub(crate) const CEPHFS: FileSystem = FileSystem {
     name: "CephFS",
@@ -22,9 +23,6 @@ pub(crate) const CEPHFS: FileSystem = FileSystem {
     end_shared: cephfs::end_shared,
     scenarios,
 };
-
-/// Long enough for every helper with fast times to have given up.
-const LONG: Duration = Duration::from_secs(6);
 
 /// A standby has taken over by then, which it does after 4 s.
 const BEYOND_THE_TAKEOVER: Duration = Duration::from_secs(9);
@@ -68,7 +66,27 @@ fn with_short_sessions() -> anyhow::Result<CephFs> {
 
 fn scenarios(table: &Arc<Table>) -> Vec<Trial> {
     let all = [servers(), mounts(), sessions()].into_iter().flatten();
-    all.filter_map(|scenario| scenario.trial(CEPHFS.name, table)).collect()
+    let evicted = format!("{}: a try on the mount of an evicted client: silence, then 2 with one line", CEPHFS.name);
+    all.filter_map(|scenario| scenario.trial(CEPHFS.name, table))
+        .chain([trial(evicted, try_on_evicted_mount)])
+        .collect()
+}
+
+/// CTDB's probe on that node fails the recovery with a quick `3`. A client that has just been evicted says of what it is
+/// asked for first that it does not exist.
+fn try_on_evicted_mount() -> anyhow::Result<()> {
+    let fs = plain()?;
+    let file = fs.mount_point(HOLDER).join("lock");
+    let holder = helper(&file, "posix", 1, 2)?.start()?;
+    holder.expect('0', ANSWER_LIMIT)?;
+    let fault = fs.client_evicted(HOLDER);
+    let _evicted = fault.inject()?;
+    // Then the client knows.
+    holder.end(Timing::FAST.reported() + NOISE)?;
+    let taker = helper(&file, "posix", 1, 2)?.args(&["--acquire-timeout-seconds", "2"]).start()?;
+    taker.expect('2', ANSWER_LIMIT)?;
+    taker.gone(GONE)?;
+    taker.one_line().map(drop)
 }
 
 /// Something happens to the servers.
@@ -80,27 +98,23 @@ fn servers() -> Vec<Scenario<CephFs>> {
     let seconds = Duration::from_secs;
     vec![
         Scenario::new("MDS frozen for 0.8 s", plain, mds_frozen, Duration::from_millis(800), Outcome::Kept),
-        patient(Scenario::new("MDS frozen for 5 s", plain, mds_frozen, seconds(5), Outcome::Kept)),
+        Scenario::new("MDS frozen for 5 s", plain, mds_frozen, seconds(5), Outcome::Kept).patient(),
         Scenario::new("MDS frozen", plain, mds_frozen, LONG, Outcome::Hangs),
         Scenario::new("all servers frozen", plain, frozen, LONG, Outcome::Hangs),
-        slow(Scenario::new("all servers frozen for a minute", plain, frozen, seconds(60), Outcome::Hangs)),
-        patient(Scenario::new("MDS killed and restarted at once", plain, mds_killed, Duration::ZERO, Outcome::Kept)),
-        patient(Scenario::new("MDS killed and restarted after 4 s", plain, mds_killed, seconds(4), Outcome::Kept)),
+        Scenario::new("all servers frozen for a minute", plain, frozen, seconds(60), Outcome::Hangs).slow(),
+        Scenario::new("MDS killed and restarted at once", plain, mds_killed, Duration::ZERO, Outcome::Kept).patient(),
+        Scenario::new("MDS killed and restarted after 4 s", plain, mds_killed, seconds(4), Outcome::Kept).patient(),
         Scenario::new("MDS killed", plain, mds_killed, LONG, Outcome::Hangs),
-        patient(Scenario::new(
-            "MDS killed, a standby takes over",
-            with_standby,
-            mds_killed,
-            BEYOND_THE_TAKEOVER,
-            Outcome::Kept,
-        )),
-        patient(Scenario::new(
+        Scenario::new("MDS killed, a standby takes over", with_standby, mds_killed, BEYOND_THE_TAKEOVER, Outcome::Kept)
+            .patient(),
+        Scenario::new(
             "MDS frozen, and thawed when a standby has taken over",
             with_standby,
             mds_frozen,
             BEYOND_THE_TAKEOVER,
             Outcome::Kept,
-        )),
+        )
+        .patient(),
         Scenario::new("OSDs frozen", plain, osds_frozen, LONG, Outcome::Hangs),
     ]
 }
@@ -110,15 +124,16 @@ fn mounts() -> Vec<Scenario<CephFs>> {
     let cut_off: for<'a> fn(&'a CephFs) -> anyhow::Result<Fault<'a>> = |fs| Ok(fs.mount_cut_off(HOLDER));
     let client_frozen: for<'a> fn(&'a CephFs) -> anyhow::Result<Fault<'a>> = |fs| Ok(fs.client_frozen(HOLDER));
     vec![
-        patient(Scenario::new("mount cut off for 3 s", plain, cut_off, Duration::from_secs(3), Outcome::Kept)),
+        Scenario::new("mount cut off for 3 s", plain, cut_off, Duration::from_secs(3), Outcome::Kept).patient(),
         Scenario::new("mount cut off", plain, cut_off, LONG, Outcome::HangsAlone),
-        slow(Scenario::new(
+        Scenario::new(
             "mount cut off beyond its session",
             with_short_sessions,
             cut_off,
             BEYOND_THE_SESSION,
             Outcome::HangsAlone,
-        )),
+        )
+        .slow(),
         Scenario::new(
             "mount cut off, and its session lost in an MDS restart",
             impatient_after_a_restart,
@@ -127,13 +142,14 @@ fn mounts() -> Vec<Scenario<CephFs>> {
             Outcome::HangsAlone,
         ),
         Scenario::new("ceph-fuse frozen", plain, client_frozen, LONG, Outcome::HangsAlone),
-        slow(Scenario::new(
+        Scenario::new(
             "ceph-fuse frozen beyond its session",
             with_short_sessions,
             client_frozen,
             BEYOND_THE_SESSION,
             Outcome::HangsAlone,
-        )),
+        )
+        .slow(),
         Scenario::new("ceph-fuse killed", plain, |fs| Ok(fs.client_killed(HOLDER)), LONG, Outcome::LeftBehind),
         Scenario::new(
             "ceph-fuse killed, its session evicted by an admin",
@@ -170,12 +186,4 @@ fn sessions() -> Vec<Scenario<CephFs>> {
             Outcome::Dropped,
         ),
     ]
-}
-
-fn patient(scenario: Scenario<CephFs>) -> Scenario<CephFs> {
-    Scenario { timing: Timing::PATIENT, ..scenario }
-}
-
-fn slow(scenario: Scenario<CephFs>) -> Scenario<CephFs> {
-    Scenario { slow: true, ..scenario }
 }

@@ -13,7 +13,7 @@ use mutex_tests::services::gluster::{self, Gluster, Setup};
 
 use crate::FileSystem;
 use crate::outcome::Outcome;
-use crate::scenario::{HOLDER, Scenario, TAKER, Timing};
+use crate::scenario::{HOLDER, LONG, Scenario, TAKER};
 use crate::table::Table;
 
 pub(crate) const GLUSTER: FileSystem = FileSystem {
@@ -25,9 +25,6 @@ pub(crate) const GLUSTER: FileSystem = FileSystem {
     end_shared: gluster::end_shared,
     scenarios,
 };
-
-/// Long enough for every helper with fast times to have given up.
-const LONG: Duration = Duration::from_secs(6);
 
 /// The bricks have dropped a client that is silent, and clients that give bricks up have.
 const BEYOND_TCP: Duration = Duration::from_secs(9);
@@ -69,8 +66,6 @@ fn cleared(volume: &Gluster) -> anyhow::Result<Fault<'_>> {
 }
 
 fn scenarios(table: &Arc<Table>) -> Vec<Trial> {
-    let patient = |scenario| Scenario { timing: Timing::PATIENT, ..scenario };
-    let slow = |scenario| Scenario { slow: true, ..scenario };
     let seconds = Duration::from_secs;
     let at_once = Duration::ZERO;
     let all = vec![
@@ -81,24 +76,26 @@ fn scenarios(table: &Arc<Table>) -> Vec<Trial> {
             Duration::from_millis(800),
             Outcome::Kept,
         ),
-        patient(Scenario::new("volume frozen for 5 s", plain, |fs| Ok(fs.frozen()), seconds(5), Outcome::Kept)),
+        Scenario::new("volume frozen for 5 s", plain, |fs| Ok(fs.frozen()), seconds(5), Outcome::Kept).patient(),
         Scenario::new("volume frozen", plain, |fs| Ok(fs.frozen()), LONG, Outcome::Hangs),
-        slow(Scenario::new("volume frozen for a minute", plain, |fs| Ok(fs.frozen()), seconds(60), Outcome::Hangs)),
+        Scenario::new("volume frozen for a minute", plain, |fs| Ok(fs.frozen()), seconds(60), Outcome::Hangs).slow(),
         Scenario::new("one brick frozen", plain, |fs| Ok(fs.brick_frozen(0)), LONG, Outcome::Hangs),
-        patient(Scenario::new(
+        Scenario::new(
             "one brick frozen, and given up",
             giving_up,
             |fs| Ok(fs.brick_frozen(0)),
             BEYOND_TCP,
             Outcome::Kept,
-        )),
-        patient(Scenario::new(
+        )
+        .patient(),
+        Scenario::new(
             "two bricks frozen, and given up",
             giving_up,
             |fs| Ok(fs.quorum_frozen(0)),
             BEYOND_TCP,
             Outcome::Dropped,
-        )),
+        )
+        .patient(),
         Scenario::new("first brick killed", plain, |fs| Ok(fs.brick_killed(0)), LONG, Outcome::Kept),
         Scenario::new("last brick killed", plain, |fs| Ok(fs.brick_killed(2)), LONG, Outcome::Kept),
         Scenario::new("two bricks killed", plain, |fs| Ok(fs.quorum_killed(0)), LONG, Outcome::Reported),
@@ -123,46 +120,45 @@ fn scenarios(table: &Arc<Table>) -> Vec<Trial> {
             at_once,
             Outcome::PassedOn,
         ),
-        patient(Scenario::new(
+        Scenario::new(
             "two bricks restarted, one after the other, the third cut off from the taker",
             giving_up,
             |fs| Ok(fs.split(TAKER)),
             BEYOND_TCP,
             Outcome::Dropped,
-        )),
+        )
+        .patient(),
         Scenario::new("locks cleared by an admin", plain, cleared, LONG, Outcome::Dropped),
         Scenario::new("glusterd killed", plain, |fs| Ok(fs.glusterd_killed()), LONG, Outcome::Kept),
-        patient(Scenario::new("volume option changed", plain, |fs| Ok(fs.option_changed()), LONG, Outcome::Kept)),
-        patient(Scenario::new(
-            "mount cut off for 3 s",
-            plain,
-            |fs| Ok(fs.mount_cut_off(HOLDER)),
-            seconds(3),
-            Outcome::Kept,
-        )),
+        Scenario::new("volume option changed", plain, |fs| Ok(fs.option_changed()), LONG, Outcome::Kept).patient(),
+        Scenario::new("mount cut off for 3 s", plain, |fs| Ok(fs.mount_cut_off(HOLDER)), seconds(3), Outcome::Kept)
+            .patient(),
         Scenario::new("mount cut off", plain, |fs| Ok(fs.mount_cut_off(HOLDER)), BEYOND_TCP, Outcome::HangsAlone),
-        slow(Scenario::new(
+        Scenario::new(
             "mount cut off, bricks as patient as by default",
             patient_bricks,
             |fs| Ok(fs.mount_cut_off(HOLDER)),
             BEYOND_DEFAULT_TCP,
             Outcome::HangsAlone,
-        )),
-        patient(Scenario::new(
+        )
+        .slow(),
+        Scenario::new(
             "mount cut off from one brick, and that given up",
             giving_up,
             |fs| Ok(fs.brick_cut_off(HOLDER, 0)),
             BEYOND_TCP,
             Outcome::Kept,
-        )),
+        )
+        .patient(),
         Scenario::new("glusterfs frozen", plain, |fs| Ok(fs.client_frozen(HOLDER)), LONG, Outcome::HangsAlone),
-        slow(Scenario::new(
+        Scenario::new(
             "glusterfs frozen for a minute",
             plain,
             |fs| Ok(fs.client_frozen(HOLDER)),
             seconds(60),
             Outcome::HangsAlone,
-        )),
+        )
+        .slow(),
         Scenario::new("glusterfs killed", plain, |fs| Ok(fs.client_killed(HOLDER)), LONG, Outcome::Reported),
         Scenario::new("umount -l", plain, |fs| Ok(fs.unmounted(HOLDER)), LONG, Outcome::Reported),
     ];

@@ -9,7 +9,7 @@ use mutex_tests::services::moosefs::{self, MooseFs, Setup};
 
 use crate::FileSystem;
 use crate::outcome::Outcome;
-use crate::scenario::{HOLDER, Scenario, Timing};
+use crate::scenario::{HOLDER, LONG, Scenario};
 use crate::table::Table;
 
 pub(crate) const MOOSEFS: FileSystem = FileSystem {
@@ -21,9 +21,6 @@ pub(crate) const MOOSEFS: FileSystem = FileSystem {
     end_shared: moosefs::end_shared,
     scenarios,
 };
-
-/// Long enough for every helper with fast times to have given up.
-const LONG: Duration = Duration::from_secs(6);
 
 /// In the first two minutes of a master no session ends by itself; later, 70 s after its mount was last heard of.
 const BEYOND_THE_SESSION: Duration = Duration::from_secs(140);
@@ -41,8 +38,6 @@ fn with_chunkserver() -> anyhow::Result<MooseFs> {
 }
 
 fn scenarios(table: &Arc<Table>) -> Vec<Trial> {
-    let patient = |scenario| Scenario { timing: Timing::PATIENT, ..scenario };
-    let slow = |scenario| Scenario { slow: true, ..scenario };
     let seconds = Duration::from_secs;
     let at_once = Duration::ZERO;
     let all = vec![
@@ -53,63 +48,64 @@ fn scenarios(table: &Arc<Table>) -> Vec<Trial> {
             Duration::from_millis(800),
             Outcome::Kept,
         ),
-        patient(Scenario::new("master frozen for 5 s", plain, |fs| Ok(fs.frozen()), seconds(5), Outcome::Kept)),
+        Scenario::new("master frozen for 5 s", plain, |fs| Ok(fs.frozen()), seconds(5), Outcome::Kept).patient(),
         Scenario::new("master frozen", plain, |fs| Ok(fs.frozen()), LONG, Outcome::Hangs),
-        slow(Scenario::new("master frozen for a minute", plain, |fs| Ok(fs.frozen()), seconds(60), Outcome::Hangs)),
-        patient(Scenario::new(
+        Scenario::new("master frozen for a minute", plain, |fs| Ok(fs.frozen()), seconds(60), Outcome::Hangs).slow(),
+        Scenario::new(
             "master killed and restarted at once",
             plain,
             |fs| Ok(fs.master_killed()),
             at_once,
             Outcome::Kept,
-        )),
-        patient(Scenario::new(
+        )
+        .patient(),
+        Scenario::new(
             "master killed and restarted after 4 s",
             plain,
             |fs| Ok(fs.master_killed()),
             seconds(4),
             Outcome::Kept,
-        )),
+        )
+        .patient(),
         Scenario::new("master killed", plain, |fs| Ok(fs.master_killed()), LONG, Outcome::Hangs),
-        patient(Scenario::new(
+        Scenario::new(
             "master stopped and started at once",
             plain,
             |fs| Ok(fs.master_stopped()),
             at_once,
             Outcome::Kept,
-        )),
-        patient(Scenario::new(
+        )
+        .patient(),
+        Scenario::new(
             "master restarted without the end of its log",
             plain,
             |fs| Ok(fs.locks_forgotten()),
             at_once,
             Outcome::Dropped,
-        )),
+        )
+        .patient(),
         Scenario::new("chunkserver killed", with_chunkserver, |fs| Ok(fs.chunkserver_killed()), LONG, Outcome::Kept),
         Scenario::new("chunkserver frozen", with_chunkserver, |fs| Ok(fs.chunkserver_frozen()), LONG, Outcome::Kept),
-        patient(Scenario::new(
-            "mount cut off for 3 s",
-            plain,
-            |fs| Ok(fs.mount_cut_off(HOLDER)),
-            seconds(3),
-            Outcome::Kept,
-        )),
+        Scenario::new("mount cut off for 3 s", plain, |fs| Ok(fs.mount_cut_off(HOLDER)), seconds(3), Outcome::Kept)
+            .patient(),
         Scenario::new("mount cut off", plain, |fs| Ok(fs.mount_cut_off(HOLDER)), LONG, Outcome::HangsAlone),
-        patient(Scenario::new(
+        Scenario::new(
             "mount cut off, its session removed by an admin",
             plain,
             |fs| Ok(fs.cut_off_and_removed(HOLDER)),
             LONG,
             Outcome::HangsAlone,
-        )),
+        )
+        .patient(),
         Scenario::new("mfsmount frozen", plain, |fs| Ok(fs.client_frozen(HOLDER)), LONG, Outcome::HangsAlone),
-        slow(Scenario::new(
+        Scenario::new(
             "mfsmount frozen beyond its session",
             plain,
             |fs| Ok(fs.client_frozen(HOLDER)),
             BEYOND_THE_SESSION,
             Outcome::HangsAlone,
-        )),
+        )
+        .slow(),
         Scenario::new("mfsmount killed", plain, |fs| Ok(fs.client_killed(HOLDER)), LONG, Outcome::LeftBehind),
         Scenario::new(
             "mfsmount killed, its session removed by an admin",

@@ -56,6 +56,9 @@ pub(crate) struct Scenario<F> {
     pub(crate) slow: bool,
 }
 
+/// A fault long enough for every helper with fast times to have given up.
+pub(crate) const LONG: Duration = Duration::from_secs(6);
+
 /// RECHECK-SECONDS and PING-TIMEOUT-SECONDS.
 #[derive(Clone, Copy)]
 pub(crate) struct Timing {
@@ -131,6 +134,16 @@ impl<F: ClusterFs + 'static> Scenario<F> {
     ) -> Self {
         let (timing, lock_types) = (Timing::FAST, &LOCK_TYPES[..]);
         Self { fault, start, inject, lasts, timing, lock_types, quiet: false, outcome, slow: false }
+    }
+
+    /// With a helper that has patience for the restart of a server.
+    pub(crate) fn patient(self) -> Self {
+        Self { timing: Timing::PATIENT, ..self }
+    }
+
+    /// Too long for CI.
+    pub(crate) fn slow(self) -> Self {
+        Self { slow: true, ..self }
     }
 
     /// Its trial; `None` where there is no time for it. The table has a row for it anyway.

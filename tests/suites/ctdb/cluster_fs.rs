@@ -11,7 +11,7 @@ use mutex_tests::services::ctdb::node::Node;
 use mutex_tests::times::Times;
 
 use crate::bench::Running;
-use crate::file::RECHECK;
+use crate::file::{PING_TIMEOUT, RECHECK};
 use crate::hang::hung;
 use crate::kind::lock_file;
 use crate::stopwatch::Stopwatch;
@@ -67,8 +67,8 @@ fn server_restarted(running: &Running) -> anyhow::Result<Times> {
     // The fault itself: a proof falls into it.
     std::thread::sleep(RECHECK);
     killed.heal()?;
-    // For as long as a loss could take to be noticed.
-    std::thread::sleep(NOTICED);
+    // For as long as a proof that fell into it has for its answer.
+    std::thread::sleep(RECHECK + PING_TIMEOUT);
     let stirs = |line: &Line| {
         line.is_lost() || line.is_released() || line.is_taken() || line.is_try() || line.is_leader_missed()
     };

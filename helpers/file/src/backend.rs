@@ -83,7 +83,8 @@ impl FileLock {
             // An error says that the disk answers: that alone costs nothing.
             let _ = held.file.sync_data();
         }
-        if line_place(held.mount()) == Some(Line::Content) {
+        // On MooseFS the content is a chunkserver's, which has nothing to do with the lock.
+        if !held.mount().is_some_and(Mount::is_moosefs) {
             read_anew(&held.file)?;
         }
         Ok(Renewed::Kept(None))
@@ -101,7 +102,7 @@ impl FileLock {
             }
         };
         let Owner::Process(pid) = owner else { return Ok((HolderState::Free, Map::new())) };
-        let line = line_place(Some(mount)).map(|place| holder_line::read(file, place)).unwrap_or_default();
+        let line = holder_line::read(file, line_place(mount));
         // A number that is not the line's: the line is an earlier holder's, and only the number is to be trusted.
         let holder = if pid > 0 && line.get("worker_pid").and_then(Value::as_i64) != Some(pid.into()) {
             Map::from_iter([("pid".to_owned(), pid.into())])
@@ -148,10 +149,9 @@ impl Backend for FileLock {
             .name("announce".into())
             .stack_size(ANNOUNCE_STACK_BYTES)
             .spawn(move || {
+                // What it is on decides where the line may be written.
                 let Some(mount) = mount else { return };
-                if let Some(Err(error)) =
-                    line_place(Some(&mount)).map(|place| holder_line::write(&file, place, &holder))
-                {
+                if let Err(error) = holder_line::write(&file, line_place(&mount), &holder) {
                     tracing::info!("cannot write the holder into the file, the lock is held all the same: {error}");
                 }
                 // What nobody reads is not asked for.
@@ -210,7 +210,7 @@ impl Backend for FileLock {
         let (file, mount) = self.place.open_to_look()?;
         let ask = |error| failure("use", error, "see its file system");
         if let Some(file) = &file {
-            if line_place(Some(&mount)) == Some(Line::Content) {
+            if !mount.is_moosefs() {
                 read_anew(file).map_err(ask)?;
             }
             self.lock_type.anybody(file).map_err(ask)?;
@@ -232,10 +232,9 @@ fn read_anew(file: &File) -> io::Result<()> {
     file.read_at(&mut [0], 0).map(drop)
 }
 
-/// Where the holder's line stands, and with it whether the file's content is for us to touch. Nowhere where nobody knows
-/// what the file is on.
-fn line_place(mount: Option<&Mount>) -> Option<Line> {
-    mount.map(|mount| if mount.is_moosefs() { Line::Attribute } else { Line::Content })
+/// Where the holder's line stands.
+fn line_place(mount: &Mount) -> Line {
+    if mount.is_moosefs() { Line::Attribute } else { Line::Content }
 }
 
 /// Who has flock's lock on the file, as far as this machine knows: `1: FLOCK  ADVISORY  WRITE 123 fe:00:456 0 EOF`

@@ -59,11 +59,7 @@ impl Place {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, parent, flags, Mode::empty()).map_err(|error| {
             let remedy = format!("{} must be a directory, with its file system mounted", parent.display());
-            match error {
-                // ceph-fuse says so of everything when it has just been evicted, and then what is the matter.
-                rustix::io::Errno::NOENT if !is_missing(parent) => Failure::transient("open", error, &remedy),
-                _ => failure("open", error.into(), &remedy),
-            }
+            failure("open", error.into(), &remedy)
         })?;
         self.check_mount(&directory)?;
         Ok(directory)
@@ -159,17 +155,13 @@ fn mount_of(place: impl AsFd) -> Result<Mount, Failure> {
     mount::of(place).map_err(|error| Failure::permanent("find the file system of", error, "is /proc mounted?"))
 }
 
-/// A failed call on what is open, or in a directory that is: it was there a moment ago, so it is not missing.
+/// A failed call on what is open, or in a directory that is: it was there a moment ago, so it is not missing. ceph-fuse
+/// says so of it when it has just been evicted.
 fn of_the_open(operation: &str, error: rustix::io::Errno, remedy: &str) -> Failure {
     match error {
         rustix::io::Errno::NOENT => Failure::transient(operation, error, remedy),
         _ => failure(operation, error.into(), remedy),
     }
-}
-
-/// Whether there is nothing, also when the file system itself is asked once more.
-fn is_missing(path: &Path) -> bool {
-    matches!(statx(CWD, path, AtFlags::STATX_FORCE_SYNC, StatxFlags::TYPE), Err(rustix::io::Errno::NOENT))
 }
 
 fn not_regular() -> Failure {

@@ -17,6 +17,12 @@ use crate::sys;
 #[macro_export]
 macro_rules! main {
     ($build:expr) => {
+        /// By which `ctdb-mutex` knows a helper of this suite.
+        // SAFETY: a section of notes, which nothing but readers of the file looks at; this is one note, whole.
+        #[used]
+        #[unsafe(link_section = ".note.ctdb-mutex")]
+        static NOTE: $crate::note::Note = $crate::note::Note::new();
+
         /// The entry that the C library calls.
         // SAFETY: the one `main` of a program, with the signature that the C library calls it with.
         #[cfg_attr(not(test), unsafe(no_mangle))]

@@ -29,6 +29,7 @@
 //! | [`backend`] | the plug: storage verbs |
 //! | [`timing`] | when to renew and when to give up, from one base number |
 //! | [`status`] | the byte and the exit codes |
+//! | [`note`] | how a helper is known without being started |
 //! | `run` | from main() to two processes |
 //! | `supervisor` | the process CTDB started: owns the pipe, never talks to a store |
 //! | `worker` | the other process: `keeper` talks to the store, `guard` watches the supervisor |
@@ -133,6 +134,7 @@ mod wire;
 mod worker;
 
 pub mod backend;
+pub mod note;
 pub mod status;
 pub mod timing;
 
@@ -140,3 +142,4 @@ pub mod timing;
 pub use entry::enter;
 pub use options::{Options, seconds};
 pub use run::{Helper, run};
+pub use stderr::escape;

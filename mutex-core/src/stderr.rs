@@ -40,7 +40,8 @@ pub(crate) fn say(text: &str) {
 }
 
 /// `text` with everything that could forge a line or drive a terminal made visible.
-pub(crate) fn escape(text: &str) -> String {
+#[must_use]
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() || is_bidi_control(c) { escaped.extend(c.escape_default()) } else { escaped.push(c) }

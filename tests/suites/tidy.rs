@@ -14,6 +14,7 @@ type Check = fn() -> Result<()>;
 fn main() -> ExitCode {
     let checks: &[(&str, Check)] = &[
         ("every helper has its row in the README, the changelog and the roster", helpers_are_listed),
+        ("the operator's tool is in the README and the changelog", tool_is_listed),
         ("every source file says at its head what it is for", files_have_heads),
         ("every make target that the README names exists", make_targets_exist),
         ("every option that the README shows is one of a helper's", options_exist),
@@ -46,6 +47,9 @@ fn files() -> Result<Vec<String>> {
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
+/// The operator's tool, whose folder is among the helpers'.
+const TOOL: &str = "ctdb-mutex";
+
 fn helpers() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for folder in fs::read_dir(top().join("helpers"))? {
@@ -56,8 +60,16 @@ fn helpers() -> Result<Vec<String>> {
             names.push(name.context("a helper without a name")?.trim_matches('"').to_owned());
         }
     }
+    names.retain(|name| name != TOOL);
     ensure!(!names.is_empty(), "no helper found");
     Ok(names)
+}
+
+fn tool_is_listed() -> Result<()> {
+    for place in ["README.md", "CHANGELOG.md"] {
+        ensure!(read(place)?.contains(&format!("`{TOOL}")), "{TOOL} is not in {place}");
+    }
+    Ok(())
 }
 
 fn helpers_are_listed() -> Result<()> {
@@ -155,7 +167,7 @@ fn cases_have_mutations() -> Result<()> {
             && !case.starts_with("the table ")
     };
     let mut known = BTreeSet::new();
-    for suite in ["contract", "file", "clusterfs", "rados", "etcd", "ctdb"] {
+    for suite in ["contract", "file", "clusterfs", "rados", "etcd", "cli", "ctdb"] {
         known.extend(cases_of(suite)?.iter().filter(of_the_product).map(|case| format!("{suite} {case}")));
     }
     if let Some(gone) = broken.iter().find(|&&case| !known.contains(case)) {

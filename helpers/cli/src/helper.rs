@@ -1,0 +1,232 @@
+//! A helper started as CTDB starts it, and what happens to it.
+//!
+//! `execv` without PATH, standard output on a pipe that nobody else has, standard error on a pipe, standard input empty.
+//! The helper is in a process group of its own: a Ctrl-C on the terminal must reach this program alone, which then releases
+//! in CTDB's order.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{pipe2, read};
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+
+use crate::lock::Lock;
+
+/// A line of a helper longer than this is shown in pieces.
+const LINE_MAX: usize = 4096;
+
+/// What happened.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A byte on the pipe; the first is the status, and CTDB ignores all others.
+    Byte(u8),
+    /// The end of the pipe. After `0`: the lock is lost.
+    End,
+    /// A line on the helper's standard error.
+    Line(String),
+    /// The process that was started is gone.
+    Gone,
+    /// This program was sent a signal.
+    Signal(Signal),
+    /// The time is over.
+    Deadline,
+}
+
+/// The signals that end a command, blocked from here on and read from a descriptor.
+pub(crate) struct Signals(SignalFd);
+
+impl Signals {
+    /// SIGINT, SIGTERM and SIGHUP.
+    ///
+    /// # Errors
+    /// Only limits of the system stand behind these.
+    pub(crate) fn block() -> anyhow::Result<Self> {
+        Self::block_these([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])
+    }
+
+    /// These signals.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn block_these(signals: impl IntoIterator<Item = Signal>) -> anyhow::Result<Self> {
+        let set = SigSet::from_iter(signals);
+        set.thread_block().context("cannot block signals")?;
+        Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
+    }
+
+    fn next(&self) -> Option<Signal> {
+        let info = self.0.read_signal().ok().flatten()?;
+        Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()
+    }
+}
+
+/// A helper that was started.
+pub(crate) struct Helper {
+    child: Child,
+    pidfd: OwnedFd,
+    /// `None` once it has ended or was closed.
+    pipe: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+    said: Vec<u8>,
+    gone: bool,
+    started: Instant,
+}
+
+impl Helper {
+    /// Starts the helper of `lock`, with `more` arguments behind its own.
+    ///
+    /// # Errors
+    /// Where it cannot be started: CTDB would get status 3.
+    pub(crate) fn start(lock: &Lock, more: &[&str]) -> anyhow::Result<Self> {
+        let (pipe, writer) = pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe")?;
+        let (stderr, their_stderr) = pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe")?;
+        for reader in [&pipe, &stderr] {
+            fcntl(reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        let mut command = Command::new(lock.program());
+        command.args(lock.arguments()).args(more);
+        command.stdin(Stdio::null()).stdout(writer).stderr(their_stderr).process_group(0);
+        let started = Instant::now();
+        let child = command.spawn().with_context(|| format!("cannot start {}", lock.program().display()))?;
+        // It holds the writing ends.
+        drop(command);
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("the helper has no number")?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("cannot watch the helper")?;
+        Ok(Self { child, pidfd, pipe: Some(pipe), stderr: Some(stderr), said: Vec::new(), gone: false, started })
+    }
+
+    /// When it was started.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The number of the process that was started; also that of its group.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal; nothing where it is gone.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let _ = pidfd_send_signal(&self.pidfd, signal);
+    }
+
+    /// Closes the reading end, as CTDB does when it lets go of a lock.
+    pub(crate) fn close_pipe(&mut self) {
+        self.pipe = None;
+    }
+
+    /// Waits for the next thing to happen. What this program was told comes first, then what the helper said, its pipe, and
+    /// its end: each in the order in which it counts.
+    ///
+    /// # Errors
+    /// What `poll` or `read` say.
+    pub(crate) fn next(&mut self, signals: Option<&Signals>, deadline: Option<Instant>) -> io::Result<Event> {
+        loop {
+            if let Some(signal) = signals.and_then(Signals::next) {
+                return Ok(Event::Signal(signal));
+            }
+            if let Some(line) = self.line()? {
+                return Ok(Event::Line(line));
+            }
+            if let Some(event) = self.pipe_event()? {
+                return Ok(event);
+            }
+            if !self.gone && self.ended_within(Duration::ZERO) {
+                self.gone = true;
+                // What it said last is read before its end is told.
+                continue;
+            }
+            if self.gone && self.pipe.is_none() {
+                return Ok(Event::Gone);
+            }
+            let timeout = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+                Some(left) if left.is_zero() => return Ok(Event::Deadline),
+                // Rounded up: a poll of nothing is a busy loop.
+                Some(left) => PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX),
+                None => PollTimeout::NONE,
+            };
+            let mut fds = Vec::new();
+            fds.extend(signals.map(|signals| PollFd::new(signals.0.as_fd(), PollFlags::POLLIN)));
+            fds.extend(self.pipe.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+            fds.extend(self.stderr.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+            if !self.gone {
+                fds.push(PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN));
+            }
+            match poll(&mut fds, timeout) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// A byte or the end, if there is one.
+    fn pipe_event(&mut self) -> io::Result<Option<Event>> {
+        let Some(pipe) = &self.pipe else { return Ok(None) };
+        let mut byte = [0];
+        match read(pipe, &mut byte) {
+            Ok(0) => {
+                self.pipe = None;
+                Ok(Some(Event::End))
+            }
+            Ok(_) => Ok(Some(Event::Byte(byte[0]))),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A whole line of standard error, if there is one.
+    fn line(&mut self) -> io::Result<Option<String>> {
+        let mut more = [0; 1024];
+        while let Some(stderr) = &self.stderr {
+            match read(stderr, &mut more) {
+                Ok(0) => self.stderr = None,
+                Ok(count) => self.said.extend(&more[..count]),
+                Err(Errno::EAGAIN | Errno::EINTR) => break,
+                Err(error) => return Err(error.into()),
+            }
+            if self.said.len() >= LINE_MAX {
+                break;
+            }
+        }
+        let end = self.said.iter().position(|&byte| byte == b'\n');
+        let (length, rest) = match end {
+            Some(end) => (end, end + 1),
+            None if self.said.len() >= LINE_MAX || (self.stderr.is_none() && !self.said.is_empty()) => {
+                (self.said.len(), self.said.len())
+            }
+            None => return Ok(None),
+        };
+        let line = String::from_utf8_lossy(&self.said[..length]).into_owned();
+        self.said.drain(..rest);
+        Ok(Some(line))
+    }
+
+    /// Whether the process that was started ends within this time.
+    fn ended_within(&self, time: Duration) -> bool {
+        let mut fds = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// How it ended; `None` while it has not.
+    pub(crate) fn status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+}
+
+/// How a process ended, in words.
+pub(crate) fn ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (_, Some(signal)) => format!("ended by signal {signal}"),
+        _ => "ended".to_owned(),
+    }
+}

@@ -1,0 +1,90 @@
+//! `ctdb-mutex`: what an operator needs around the helpers.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `lock` | LOCK: what CTDB would start for it |
+//! | `conf` | LOCK from ctdb.conf |
+//! | `ours` | whether a program is one of our helpers |
+//! | `helper` | a helper started as CTDB starts it, and what happens to it |
+//! | `say` | what it says: words on a terminal, stable lines in a pipe, JSON where asked |
+//! | `hold` | `ctdb-mutex hold` |
+//! | `status` | `ctdb-mutex status` |
+//! | `health` | `ctdb-mutex health` |
+//! | `run` | `ctdb-mutex run` |
+//! | `break_lock` | `ctdb-mutex break` |
+//! | `test` | `ctdb-mutex test` |
+//! | `bench` | `ctdb-mutex bench` |
+//! | `completion` | `ctdb-mutex completion` |
+
+mod bench;
+mod break_lock;
+mod completion;
+mod conf;
+mod health;
+mod helper;
+mod hold;
+mod lock;
+mod ours;
+mod run;
+mod say;
+mod status;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use mutex_core::status::exit_code;
+
+/// Try CTDB's cluster lock, see who holds it, run something under it, and hold a helper to the contract
+///
+/// LOCK is one argument, written as behind `cluster lock =` in ctdb.conf:
+///   '!/usr/libexec/ctdb/ctdb_mutex_rados_helper ceph client.admin rbd lockctdb'   a helper and its arguments
+///   /clusterfs/ctdb/lock                                                          a file
+/// Left out, it is read from ctdb.conf in $CTDB_BASE or /etc/ctdb.
+///
+/// The helper gets this shell's environment, which need not be ctdbd's.
+#[derive(clap::Parser)]
+#[command(name = "ctdb-mutex", version, verbatim_doc_comment)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Hold(hold::Args),
+    Status(status::Args),
+    Health(health::Args),
+    Run(run::Args),
+    Break(break_lock::Args),
+    Test(test::Args),
+    Bench(bench::Args),
+    Completion(completion::Args),
+}
+
+fn main() -> ExitCode {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => {
+            // To standard output for --help, to standard error else; neither has to be there.
+            let _ = error.print();
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return ExitCode::from(if asked { exit_code::RELEASED } else { exit_code::ERROR });
+        }
+    };
+    let done = match command {
+        Command::Hold(args) => hold::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Health(args) => health::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Break(args) => break_lock::run(args),
+        Command::Test(args) => test::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Completion(args) => completion::run(args),
+    };
+    done.unwrap_or_else(|error| {
+        say::error(&error);
+        ExitCode::from(exit_code::ERROR)
+    })
+}

@@ -1,0 +1,5 @@
+//! `bench`.
+
+use crate::Case;
+
+pub(crate) const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! `break`.
+
+use crate::Case;
+
+pub(crate) const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! `health`.
+
+use crate::Case;
+
+pub(crate) const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! `--help` and its examples, completion.
+
+use crate::Case;
+
+pub(crate) const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! `hold`.
+
+use crate::Case;
+
+pub(crate) const CASES: &[Case] = &[];

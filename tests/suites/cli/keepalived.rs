@@ -1,0 +1,5 @@
+//! The example with keepalived.
+
+use crate::Case;
+
+pub(crate) const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! `test`: its verdicts.
+
+use crate::Case;
+
+pub(crate) const CASES: &[Case] = &[];

@@ -6,6 +6,7 @@
 //! | `conf` | LOCK from ctdb.conf |
 //! | `ours` | whether a program is one of our helpers |
 //! | `helper` | a helper started as CTDB starts it, and what happens to it |
+//! | `question` | a helper asked a question, and its answer |
 //! | `say` | what it says: words on a terminal, stable lines in a pipe, JSON where asked |
 //! | `hold` | `ctdb-mutex hold` |
 //! | `status` | `ctdb-mutex status` |
@@ -25,6 +26,7 @@ mod helper;
 mod hold;
 mod lock;
 mod ours;
+mod question;
 mod run;
 mod say;
 mod status;

@@ -1,0 +1,98 @@
+//! A question to a helper (`--status`, `--health`), or `--break`: the helper of LOCK started with options behind its own
+//! arguments, and what it answered.
+//!
+//! Only for helpers of ours (`Lock::is_ours`): another one could take the lock instead.
+
+use std::time::{Duration, Instant};
+
+use mutex_core::status::exit_code;
+use rustix::process::Signal;
+
+use crate::helper::{self, Event, Helper};
+use crate::lock::Lock;
+
+/// What a helper may take beyond its own time limit until it is gone: a second (P4), and something for a busy machine.
+const GRACE: Duration = Duration::from_millis(1500);
+/// From SIGTERM to SIGKILL.
+const LAST: Duration = Duration::from_millis(500);
+
+/// An answer longer than this is cut; the core sends no more than 64 KiB.
+const ANSWER_MAX: usize = 128 * 1024;
+
+/// The option with which a helper limits its own time.
+const LIMIT: &str = "--acquire-timeout-seconds";
+
+/// What a helper answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Its exit code (`mutex_core::status::exit_code`). `TIMED_OUT` too where it was ended here after its time, and `ERROR`
+    /// where a signal ended it; a line in `stderr` says so then.
+    pub(crate) code: u8,
+    /// All that it said on standard output.
+    pub(crate) stdout: String,
+    /// Its lines on standard error, each with the program's name in front, as they would stand in CTDB's log.
+    pub(crate) stderr: Vec<String>,
+    /// From just before its start to its end.
+    pub(crate) took: Duration,
+}
+
+/// Starts the helper of `lock` with `options` behind its own arguments and waits for its end.
+///
+/// It has `limit` (whole seconds, at least one) for its answer, and says by itself then what keeps silent. Whatever hangs,
+/// this returns 2 s after that; the helper is told to end first, and killed at last.
+///
+/// # Errors
+/// Where it cannot be started.
+pub(crate) fn ask(lock: &Lock, options: &[&str], limit: Duration) -> anyhow::Result<Answer> {
+    let seconds = limit.as_secs().to_string();
+    let mut more = options.to_vec();
+    // A helper refuses an option that is given twice.
+    let own_limit = lock.arguments().iter().any(|word| word.split('=').next() == Some(LIMIT));
+    if !own_limit {
+        more.extend([LIMIT, &seconds]);
+    }
+    let mut helper = Helper::start(lock, &more)?;
+    let started = helper.started();
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let told = if own_limit { limit } else { limit + GRACE };
+    let mut ended = collect(&mut helper, started + told, &mut stdout, &mut stderr)?;
+    if !ended {
+        helper.signal(Signal::TERM);
+        ended = collect(&mut helper, started + told + LAST, &mut stdout, &mut stderr)?;
+    }
+    if !ended {
+        helper.signal(Signal::KILL);
+    }
+    let took = started.elapsed();
+    let code = match helper.status().map(|status| (status.code().and_then(|code| u8::try_from(code).ok()), status)) {
+        Some((Some(code), _)) if ended && took < told => code,
+        Some((None, status)) if ended => {
+            stderr.push(format!("{}: {}", lock.program().display(), helper::ended(status)));
+            exit_code::ERROR
+        }
+        _ => {
+            let silent = format!("{}: no answer within {seconds} seconds", lock.program().display());
+            stderr.push(silent);
+            exit_code::TIMED_OUT
+        }
+    };
+    Ok(Answer { code, stdout: String::from_utf8_lossy(&stdout).into_owned(), stderr, took })
+}
+
+/// Takes in what the helper says until it has ended; `false`: not by `deadline`.
+fn collect(
+    helper: &mut Helper,
+    deadline: Instant,
+    stdout: &mut Vec<u8>,
+    stderr: &mut Vec<String>,
+) -> anyhow::Result<bool> {
+    loop {
+        match helper.next(None, Some(deadline))? {
+            Event::Byte(byte) if stdout.len() < ANSWER_MAX => stdout.push(byte),
+            Event::Line(line) => stderr.push(line),
+            Event::Gone => return Ok(true),
+            Event::Deadline => return Ok(false),
+            Event::Byte(_) | Event::End | Event::Signal(_) => {}
+        }
+    }
+}

@@ -20,6 +20,7 @@ use nix::unistd::{pipe2, read};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use crate::lock::Lock;
+use crate::unblocked::unblocked;
 
 /// A line of a helper longer than this is shown in pieces.
 const LINE_MAX: usize = 4096;
@@ -42,6 +43,8 @@ pub(crate) enum Event {
 }
 
 /// The signals that end a command, blocked from here on and read from a descriptor.
+///
+/// One that this program was started to ignore (`nohup`: SIGHUP) is left out: a descriptor would show it all the same.
 pub(crate) struct Signals(SignalFd);
 
 impl Signals {
@@ -58,7 +61,9 @@ impl Signals {
     /// # Errors
     /// The same.
     pub(crate) fn block_these(signals: impl IntoIterator<Item = Signal>) -> anyhow::Result<Self> {
-        let set = SigSet::from_iter(signals);
+        let ignored = ignored();
+        let bit = |signal: Signal| 1_u64 << (signal as i32 - 1);
+        let set = SigSet::from_iter(signals.into_iter().filter(|&signal| ignored & bit(signal) == 0));
         set.thread_block().context("cannot block signals")?;
         Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
     }
@@ -67,6 +72,13 @@ impl Signals {
         let info = self.0.read_signal().ok().flatten()?;
         Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()
     }
+}
+
+/// The signals that this process ignores, a bit each as in proc(5); none where that cannot be read.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// A helper that was started.
@@ -95,6 +107,7 @@ impl Helper {
         let mut command = Command::new(lock.program());
         command.args(lock.arguments()).args(more);
         command.stdin(Stdio::null()).stdout(writer).stderr(their_stderr).process_group(0);
+        unblocked(&mut command);
         let started = Instant::now();
         let child = command.spawn().with_context(|| format!("cannot start {}", lock.program().display()))?;
         // It holds the writing ends.

@@ -6,6 +6,7 @@
 //! | `conf` | LOCK from ctdb.conf |
 //! | `ours` | whether a program is one of our helpers |
 //! | `helper` | a helper started as CTDB starts it, and what happens to it |
+//! | `unblocked` | a child with the signals of an ordinary process |
 //! | `question` | a helper asked a question, and its answer |
 //! | `say` | what it says: words on a terminal, stable lines in a pipe, JSON where asked |
 //! | `hold` | `ctdb-mutex hold` |
@@ -31,6 +32,7 @@ mod run;
 mod say;
 mod status;
 mod test;
+mod unblocked;
 
 use std::process::ExitCode;
 

@@ -51,6 +51,17 @@ pub trait Backend {
     /// A [`Failure`], as for a try.
     async fn holder(&mut self) -> Result<HolderReport, Failure>;
 
+    /// Takes the lock away from the holding that this [`HolderReport::token`] names, and from no other: who has it by now,
+    /// or had it before, keeps it. The token comes from outside, and may be hostile.
+    ///
+    /// Called again after a call that was dropped, whose outcome is unknown: [`Broken::NotHeld`] only where no request of
+    /// ours can have done it.
+    ///
+    /// # Errors
+    /// A [`Failure`], as for a try. Permanent too where the store has no way to do it, and where the token is none of this
+    /// lock's.
+    async fn break_lock(&mut self, token: &str) -> Result<Broken, Failure>;
+
     /// Asks the store one thing that it can only answer when it works. Takes nothing and changes nothing.
     /// The text says what answered.
     ///
@@ -78,6 +89,15 @@ pub enum Renewed {
     Kept(Option<Duration>),
     /// No longer ours, and why.
     Lost(String),
+}
+
+/// The store's answer to a break.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// That holding is no more. What was done, and what is left to do, for people.
+    Done(String),
+    /// That holding is not there any more, and nothing was done. Another may have the lock.
+    NotHeld,
 }
 
 /// A call that brought no answer to what was asked.
@@ -172,6 +192,8 @@ pub struct HolderReport {
     pub state: HolderState,
     /// What is known of the holder: `host`, `pid`, `since` and what the store adds.
     pub holder: Map<String, Value>,
+    /// What names exactly this holding, for [`Backend::break_lock`] ([`crate::token`]); `None` where nothing can.
+    pub token: Option<String>,
     /// Which store this is, so that two nodes that point at different ones are seen.
     pub store: Map<String, Value>,
 }

@@ -23,15 +23,20 @@ pub(crate) enum Cause {
     Expired(Option<String>),
     /// The worker ended, and did not say why; the supervisor says how, once it knows.
     WorkerGone,
-    /// The answer to `--status` or `--health`.
+    /// The answer to `--status` or `--health`, or to `--break` where it was done.
     Answered(String),
+    /// The answer to `--break` where there was nothing to break.
+    NotHeld(String),
 }
+
+/// What is said of a break that ended without the store's answer: a request may still be applied (FACTS A5, B5).
+const UNKNOWN: &str = "whether the lock was broken is not known: see --status";
 
 impl Cause {
     /// The byte for CTDB where none was written yet. Nothing for those who have stopped reading.
     pub(crate) fn status(&self) -> Option<Status> {
         match self {
-            Self::Signal | Self::ParentGone | Self::ReaderGone | Self::Answered(_) => None,
+            Self::Signal | Self::ParentGone | Self::ReaderGone | Self::Answered(_) | Self::NotHeld(_) => None,
             Self::Contended => Some(Status::Contended),
             // Taken and gone again before CTDB was told: for CTDB it took too long.
             Self::TimedOut(_) | Self::Lost(_) | Self::Expired(_) => Some(Status::TimedOut),
@@ -43,7 +48,7 @@ impl Cause {
     pub(crate) fn exit_code(&self, held: bool) -> u8 {
         match self {
             Self::Signal | Self::ParentGone | Self::ReaderGone | Self::Answered(_) => exit_code::RELEASED,
-            Self::Contended => exit_code::CONTENDED,
+            Self::Contended | Self::NotHeld(_) => exit_code::CONTENDED,
             _ if held => exit_code::LOST,
             Self::TimedOut(_) | Self::Lost(_) | Self::Expired(_) => exit_code::TIMED_OUT,
             Self::Failed(_) | Self::WorkerGone => exit_code::ERROR,
@@ -53,7 +58,8 @@ impl Cause {
     /// The line for the log; nothing on success and contention. `next`: what comes of a lock that is lost.
     pub(crate) fn line(&self, object: &str, held: bool, next: &str) -> Option<String> {
         let line = match self {
-            Self::Signal | Self::ParentGone | Self::ReaderGone | Self::Contended | Self::Answered(_) => return None,
+            Self::Signal | Self::ParentGone | Self::ReaderGone | Self::Contended => return None,
+            Self::Answered(_) | Self::NotHeld(_) => return None,
             // `worker_gone` has its line.
             Self::WorkerGone => return None,
             Self::TimedOut(Some(trouble)) => format!("timed out: {trouble}"),
@@ -72,10 +78,39 @@ impl Cause {
         };
         Some(line)
     }
+
+    /// The same cause of a break's end: without an answer nothing is known, and no exit code may say that it was done.
+    pub(crate) fn of_a_break(self, object: &str) -> Self {
+        match self {
+            Self::Answered(_) | Self::NotHeld(_) | Self::Failed(_) => self,
+            Self::TimedOut(Some(trouble)) => Self::TimedOut(Some(format!("{trouble}; {UNKNOWN}"))),
+            Self::TimedOut(None) => Self::TimedOut(Some(format!("cannot reach {object}: no answer; {UNKNOWN}"))),
+            Self::WorkerGone => Self::TimedOut(Some(format!("the worker process for {object} ended; {UNKNOWN}"))),
+            _ => Self::TimedOut(Some(format!("the break of {object} was cut short; {UNKNOWN}"))),
+        }
+    }
 }
 
 /// The line for a worker that ended without a word: killed by somebody, or by a mistake of ours.
 pub(crate) fn worker_gone(object: &str, held: bool, how: &str, next: &str) -> String {
     let (what, next) = if held { ("lost the lock on", format!("{next}, ")) } else { ("cannot lock", String::new()) };
     format!("{what} {object}: the worker process {how}; {next}see the system's log for why")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_break_without_an_answer_is_never_a_success_and_says_that_nothing_is_known() {
+        let without = [Cause::Signal, Cause::ParentGone, Cause::ReaderGone, Cause::TimedOut(None), Cause::WorkerGone];
+        for cause in without {
+            let cause = cause.of_a_break("/lock");
+            assert_eq!(cause.exit_code(false), exit_code::TIMED_OUT, "{cause:?}");
+            assert!(cause.line("/lock", false, "").is_some_and(|line| line.contains(UNKNOWN)), "{cause:?}");
+        }
+        assert_eq!(Cause::Answered("done".into()).of_a_break("/lock").exit_code(false), exit_code::RELEASED);
+        assert_eq!(Cause::NotHeld("gone".into()).of_a_break("/lock").exit_code(false), exit_code::CONTENDED);
+        assert_eq!(Cause::Failed("refused".into()).of_a_break("/lock").exit_code(false), exit_code::ERROR);
+    }
 }

@@ -30,6 +30,7 @@
 //! | [`timing`] | when to renew and when to give up, from one base number |
 //! | [`status`] | the byte and the exit codes |
 //! | [`note`] | how a helper is known without being started |
+//! | [`token`] | how one holding of the lock is named |
 //! | `run` | from main() to two processes |
 //! | `supervisor` | the process CTDB started: owns the pipe, never talks to a store |
 //! | `worker` | the other process: `keeper` talks to the store, `guard` watches the supervisor |
@@ -49,7 +50,9 @@
 //! use std::process::ExitCode;
 //! use std::time::Duration;
 //!
-//! use mutex_core::backend::{Acquired, Backend, Failure, HolderReport, HolderState, Identity, Renewed, Trouble};
+//! use mutex_core::backend::{
+//!     Acquired, Backend, Broken, Failure, HolderReport, HolderState, Identity, Renewed, Trouble,
+//! };
 //! use mutex_core::timing::Timing;
 //! use mutex_core::{Helper, Options};
 //!
@@ -95,7 +98,11 @@
 //!     }
 //!     async fn holder(&mut self) -> Result<HolderReport, Failure> {
 //!         let state = if fs::metadata(&self.path).is_ok() { HolderState::Held } else { HolderState::Free };
-//!         Ok(HolderReport { state, holder: Default::default(), store: Default::default() })
+//!         // No holding differs from the next: none can be named.
+//!         Ok(HolderReport { state, holder: Default::default(), token: None, store: Default::default() })
+//!     }
+//!     async fn break_lock(&mut self, _token: &str) -> Result<Broken, Failure> {
+//!         Err(Failure::permanent("break the lock on", "its holder cannot be told from the next", "remove it by hand"))
 //!     }
 //!     async fn health(&mut self) -> Result<String, Failure> {
 //!         fs::metadata("/").map(|_| "the root directory".into()).map_err(|error| Failure::transient("see", error, "reboot"))
@@ -137,6 +144,7 @@ pub mod backend;
 pub mod note;
 pub mod status;
 pub mod timing;
+pub mod token;
 
 #[doc(hidden)]
 pub use entry::enter;

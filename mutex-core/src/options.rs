@@ -6,7 +6,7 @@ use std::time::Duration;
 const SECONDS_MAX: u64 = 86_400;
 /// How long a try for the lock may go without an answer: half of the 120 s that CTDB waits.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a person or a monitoring system waits for `--status` and `--health`.
+/// How long a person or a monitoring system waits for `--status`, `--health` and `--break`.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads a number of seconds; refuses a negative one, a fraction and more than a day.
@@ -31,21 +31,25 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value = "0", value_parser = seconds)]
     pub wait_seconds: Duration,
 
-    /// Give up when the store has not answered for N seconds [default: 60; 5 with --status and --health]
+    /// Give up when the store has not answered for N seconds [default: 60; 5 with --status, --health and --break]
     #[arg(long, value_name = "N", value_parser = at_least_a_second)]
     pub acquire_timeout_seconds: Option<Duration>,
 
     /// Say who holds the lock, and which store this is; takes nothing
-    #[arg(long, conflicts_with_all = ["health", "wait_seconds"])]
+    #[arg(long, group = "answer", conflicts_with_all = ["health", "wait_seconds"])]
     pub status: bool,
 
-    /// With --status: as one JSON object
-    #[arg(long, requires = "status")]
+    /// With --status or --break: as one JSON object
+    #[arg(long, requires = "answer")]
     pub json: bool,
 
     /// Say whether the store answers, and how fast; takes nothing
     #[arg(long, conflicts_with = "wait_seconds")]
     pub health: bool,
+
+    /// Take the lock away from the one holding whose token --status --json shows; never from a later one
+    #[arg(long = "break", value_name = "TOKEN", group = "answer", conflicts_with_all = ["health", "wait_seconds"])]
+    pub break_token: Option<String>,
 
     /// Log every step to stderr
     #[arg(short, long)]
@@ -57,7 +61,7 @@ fn at_least_a_second(text: &str) -> Result<Duration, String> {
 }
 
 /// What this process was started for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     /// Take the lock and hold it.
     Hold,
@@ -65,13 +69,16 @@ pub(crate) enum Task {
     Status { json: bool },
     /// `--health`
     Health,
+    /// `--break`
+    Break { token: String, json: bool },
 }
 
 impl Options {
     pub(crate) fn task(&self) -> Task {
-        match (self.status, self.health) {
-            (true, _) => Task::Status { json: self.json },
-            (_, true) => Task::Health,
+        match (&self.break_token, self.status, self.health) {
+            (Some(token), ..) => Task::Break { token: token.clone(), json: self.json },
+            (_, true, _) => Task::Status { json: self.json },
+            (.., true) => Task::Health,
             _ => Task::Hold,
         }
     }
@@ -79,7 +86,7 @@ impl Options {
     pub(crate) fn acquire_timeout(&self) -> Duration {
         self.acquire_timeout_seconds.unwrap_or(match self.task() {
             Task::Hold => ACQUIRE_TIMEOUT,
-            Task::Status { .. } | Task::Health => QUERY_TIMEOUT,
+            Task::Status { .. } | Task::Health | Task::Break { .. } => QUERY_TIMEOUT,
         })
     }
 }

@@ -1,10 +1,10 @@
-//! The answers to `--status` and `--health`, for people and for machines.
+//! The answers to `--status`, `--health` and `--break`, for people and for machines.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::backend::{HolderReport, HolderState};
+use crate::backend::{Broken, HolderReport, HolderState};
 use crate::stderr::escape;
 
 /// `--status`: a line a fact, or one JSON object. What others wrote into the store is escaped in both.
@@ -18,6 +18,9 @@ pub(crate) fn status(object: &str, report: &HolderReport, json: bool) -> String 
         let mut whole = json!({ "object": object, "state": state, "store": escaped(&report.store) });
         if !report.holder.is_empty() {
             whole["holder"] = Value::Object(escaped(&report.holder));
+        }
+        if let Some(token) = &report.token {
+            whole["token"] = token.as_str().into();
         }
         return format!("{whole}\n");
     }
@@ -34,6 +37,19 @@ pub(crate) fn status(object: &str, report: &HolderReport, json: bool) -> String 
 /// `--health`: one line.
 pub(crate) fn health(object: &str, text: &str, took: Duration) -> String {
     format!("ok: {} answered in {:.1} ms: {}\n", escape(object), took.as_secs_f64() * 1e3, escape(text))
+}
+
+/// `--break`: one line, or one JSON object.
+pub(crate) fn broken(object: &str, broken: &Broken, json: bool) -> String {
+    let (outcome, text) = match broken {
+        Broken::Done(text) => ("broken", text.as_str()),
+        Broken::NotHeld => ("not_held", "that holding is not there any more; nothing was done"),
+    };
+    if json {
+        return format!("{}\n", json!({ "object": object, "outcome": outcome, "text": escape(text) }));
+    }
+    let outcome = outcome.replace('_', " ");
+    format!("{outcome}: {}: {}\n", escape(object), escape(text))
 }
 
 /// Longest fact: no host name is longer (RFC 1123).

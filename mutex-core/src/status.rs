@@ -40,9 +40,9 @@ impl Status {
 
 /// Exit codes. CTDB ignores them; people and scripts do not.
 pub mod exit_code {
-    /// Released on request, or a question answered.
+    /// Released on request, or a question answered, or a lock broken.
     pub const RELEASED: u8 = 0;
-    /// Another holds the lock.
+    /// Another holds the lock; or the holding that was to be broken is not there any more.
     pub const CONTENDED: u8 = 1;
     /// The store did not answer in time.
     pub const TIMED_OUT: u8 = 2;

@@ -82,6 +82,7 @@ impl Supervisor {
                 Err(error) => break Cause::Failed(format!("cannot watch over {}: {error}", self.object)),
             }
         };
+        let cause = if matches!(self.task, Task::Break { .. }) { cause.of_a_break(&self.object) } else { cause };
         self.stop(cause, matches!(phase, Phase::Held { .. }))
     }
 
@@ -158,6 +159,7 @@ impl Supervisor {
                 (Report::Lost(why), _) => return Some(Cause::Lost(why)),
                 (Report::Failed(text), _) => return Some(Cause::Failed(text)),
                 (Report::Answer(text), _) => return Some(Cause::Answered(text)),
+                (Report::NotHeld(text), _) => return Some(Cause::NotHeld(text)),
                 // Nothing else can arrive in these phases, or matters there.
                 (Report::Renewed(_) | Report::Waiting | Report::Retrying(_) | Report::Releasing, _) => {}
             }
@@ -186,7 +188,7 @@ impl Supervisor {
                 self.pipe.write(status);
             }
         }
-        if let Cause::Answered(text) = &cause {
+        if let Cause::Answered(text) | Cause::NotHeld(text) = &cause {
             // Nothing is held, and whoever reads may be slow: from here on a signal simply ends us.
             let _ = SigSet::all().thread_unblock();
             self.pipe.print(text);

@@ -32,8 +32,10 @@ pub(crate) enum Report {
     Lost(String),
     /// Waiting cannot cure this; the worker is done.
     Failed(String),
-    /// The answer to `--status` or `--health`.
+    /// The answer to `--status` or `--health`, or to `--break` where it was done.
     Answer(String),
+    /// The answer to `--break` where there was nothing to break.
+    NotHeld(String),
     /// The order to release has been read: the worker lives, and ends by itself.
     Releasing,
 }
@@ -84,6 +86,7 @@ impl End {
             Report::Lost(text) => (b'L', text_bytes(text)),
             Report::Failed(text) => (b'F', text_bytes(text)),
             Report::Answer(text) => (b'A', text_bytes(text)),
+            Report::NotHeld(text) => (b'N', text_bytes(text)),
             Report::Releasing => (b'x', Vec::new()),
         };
         let mut message = vec![tag];
@@ -111,6 +114,7 @@ impl End {
                 b'L' => Report::Lost(text()),
                 b'F' => Report::Failed(text()),
                 b'A' => Report::Answer(text()),
+                b'N' => Report::NotHeld(text()),
                 b'x' => Report::Releasing,
                 _ => return None,
             })
@@ -187,6 +191,7 @@ mod tests {
             Report::Lost("removed".into()),
             Report::Failed("no such directory".into()),
             Report::Answer("{}".into()),
+            Report::NotHeld("{}".into()),
             Report::Releasing,
         ];
         for report in &reports {

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use etcd_client::{KeyValue, ResponseHeader};
-use mutex_core::backend::{Acquired, Backend, Failure, HolderReport, HolderState, Identity, Renewed, Trouble};
+use mutex_core::backend::{Acquired, Backend, Broken, Failure, HolderReport, HolderState, Identity, Renewed, Trouble};
+use mutex_core::token;
 use serde_json::Map;
 use tokio::time::timeout;
 
@@ -38,6 +39,8 @@ pub(crate) struct EtcdLock {
     leases: Vec<i64>,
     release: Release,
     held: Option<Held>,
+    /// How many requests to break a lock were sent and not answered.
+    breaks: Cell<usize>,
 }
 
 /// How far the release has come.
@@ -70,6 +73,7 @@ impl EtcdLock {
             leases: Vec::new(),
             release: Release::Due,
             held: None,
+            breaks: Cell::new(0),
         }
     }
 
@@ -227,7 +231,7 @@ impl Backend for EtcdLock {
         }
         store.insert("key".into(), self.name.clone().into());
         let Some(key) = found.kvs().first() else {
-            return Ok(HolderReport { state: HolderState::Free, holder: Map::new(), store });
+            return Ok(HolderReport { state: HolderState::Free, holder: Map::new(), token: None, store });
         };
         let mut holder = lock_key::facts(key.value());
         holder.insert("key".into(), String::from_utf8_lossy(key.key()).into());
@@ -242,7 +246,30 @@ impl Backend for EtcdLock {
         }
         holder.insert("create_revision".into(), key.create_revision().into());
         holder.insert("waiting".into(), (found.count() - 1).into());
-        Ok(HolderReport { state: HolderState::Held, holder, store })
+        let token = token::join(&[key.key(), key.create_revision().to_string().as_bytes()]);
+        Ok(HolderReport { state: HolderState::Held, holder, token, store })
+    }
+
+    /// That of one key by the revision that made it. Several members may be asked, or one again after it was silent: then
+    /// that the key is gone does not tell by whom.
+    async fn break_lock(&mut self, token: &str) -> Result<Broken, Failure> {
+        const OPERATION: &str = "break the lock on";
+        let Some((key, made_at)) = lock_key::named_by(token, &self.prefix) else {
+            let cause = format!("this is no token of a lock under {}", self.prefix);
+            return Err(Failure::permanent(OPERATION, cause, "see --status --json"));
+        };
+        // As for a try: of another cluster's key nothing may be said, and none may be deleted there.
+        one_cluster::agree(&self.members, OPERATION).await?;
+        let (key, unanswered) = (key.as_slice(), &self.breaks);
+        let deleted = self.members.ask(OPERATION, |member| member.delete(key, made_at, unanswered)).await?;
+        let name = String::from_utf8_lossy(key);
+        Ok(match (deleted, self.breaks.get()) {
+            (true, _) => Broken::Done(format!("its key {name} was deleted")),
+            (false, 0) => Broken::NotHeld,
+            (false, _) => Broken::Done(format!(
+                "its key {name} is gone; a request without an answer may have deleted it, or its holder has let go"
+            )),
+        })
     }
 
     async fn health(&mut self) -> Result<String, Failure> {

@@ -5,6 +5,7 @@
 //! there is no key under `KEY/`, so that a contender leaves nothing behind and never keeps a lock from others.
 
 use mutex_core::backend::Identity;
+use mutex_core::token;
 use serde_json::{Map, Value, json};
 
 /// A key of ours under the lock's name.
@@ -57,6 +58,15 @@ pub(crate) fn prefix(name: &str) -> String {
     format!("{name}/")
 }
 
+/// The key and the revision that made it in a token; `None` where that is no key of this lock.
+pub(crate) fn named_by(token: &str, prefix: &str) -> Option<(Vec<u8>, i64)> {
+    let [key, revision] = token::split(token)?;
+    let digits = str::from_utf8(&revision).ok()?;
+    // 0 would be a key that is not there.
+    let made_at = digits.parse().ok().filter(|made_at: &i64| *made_at > 0 && made_at.to_string() == digits)?;
+    Some((key, made_at)).filter(|(key, _)| key.starts_with(prefix.as_bytes()))
+}
+
 /// What stands in a key of ours; the others leave it empty.
 pub(crate) fn value(holder: &Identity) -> String {
     json!({ "host": holder.host, "pid": holder.pid, "since": holder.since_rfc3339() }).to_string()
@@ -81,6 +91,16 @@ mod tests {
         assert!(key.lease > 0);
         assert_eq!(key.key, format!("a/b/{:x}", key.lease));
         assert_ne!(key, OurKey::new("a/b/").unwrap());
+    }
+
+    #[test]
+    fn a_token_names_a_key_of_this_lock_alone() {
+        assert_eq!(named_by("a/b/6c:17", "a/b/"), Some((b"a/b/6c".to_vec(), 17)));
+        assert_eq!(named_by("a/b/%ff:17", "a/b/"), Some((b"a/b/\xff".to_vec(), 17)));
+        for text in ["", "a/b/6c", "a/b/6c:", "a/b/6c:0", "a/b/6c:-1", "a/b/6c:+1", "a/b/6c:01", "a/c/6c:17", "a/b:17"]
+        {
+            assert_eq!(named_by(text, "a/b/"), None, "{text}");
+        }
     }
 
     #[test]

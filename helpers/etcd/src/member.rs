@@ -3,7 +3,7 @@
 //! Every request may stay without an answer for ever, and is then dropped from outside. Two requests are not, since etcd may
 //! act on them all the same: `grant` and `put` go on in a task of their own, so that the release can wait for their end.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
@@ -236,6 +236,18 @@ impl Member {
             }
             answer => self.connection.checked(answer).and_then(|done| self.connection.of_our_cluster(done.header())),
         }
+    }
+
+    /// Deletes a key if this revision made it; `false`: it is gone. `unanswered` counts what may have done it all the same.
+    pub(crate) async fn delete(&self, key: &[u8], made_at: i64, unanswered: &Cell<usize>) -> Result<bool, Refusal> {
+        let mut client = self.connection.client().await?;
+        let same = [Compare::create_revision(key, CompareOp::Equal, made_at)];
+        unanswered.set(unanswered.get() + 1);
+        let done = client.txn(Txn::new().when(same).and_then([TxnOp::delete(key, None)])).await;
+        let done = self.connection.checked(done)?;
+        self.connection.of_our_cluster(done.header())?;
+        unanswered.set(unanswered.get() - 1);
+        Ok(done.succeeded())
     }
 
     /// What is left of a lease, and its whole length, in whole seconds; `None`: there is no such lease.

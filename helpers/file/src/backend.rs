@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use mutex_core::backend::{Acquired, Backend, Failure, HolderReport, HolderState, Identity, Renewed, Trouble};
+use mutex_core::backend::{Acquired, Backend, Broken, Failure, HolderReport, HolderState, Identity, Renewed, Trouble};
 use nix::errno::Errno;
 use rustix::fs::{Advice, fadvise};
 use serde_json::{Map, Value, json};
@@ -195,7 +195,7 @@ impl Backend for FileLock {
             ("mount_point".to_owned(), mount.point.clone().into()),
         ]);
         let Some(file) = file else {
-            return Ok(HolderReport { state: HolderState::Free, holder: Map::new(), store });
+            return Ok(HolderReport { state: HolderState::Free, holder: Map::new(), token: None, store });
         };
         let id = identity(&file).map_err(|error| failure("look at", error, "see its file system"))?;
         store.insert("device".to_owned(), format!("{}:{}", id.device.0, id.device.1).into());
@@ -203,7 +203,21 @@ impl Backend for FileLock {
         let (state, holder) = self
             .holder_of(&file, id, &mount)
             .map_err(|error| failure("ask for the holder of", error, "see its file system"))?;
-        Ok(HolderReport { state, holder, store })
+        Ok(HolderReport { state, holder, token: None, store })
+    }
+
+    /// No token names a holding, and no call takes a lock from another process.
+    async fn break_lock(&mut self, _token: &str) -> Result<Broken, Failure> {
+        let found = self.holder().await.map(|report| report.holder).unwrap_or_default();
+        let of = |key: &str| found.get(key).map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
+        let whose = match (of("pid"), of("host")) {
+            (Some(pid), Some(host)) => format!(" (process {pid} on {host})"),
+            (Some(pid), None) => format!(" (process {pid})"),
+            _ => String::new(),
+        };
+        let cause = format!("a file lock belongs to its holder's process{whose} and goes with it alone");
+        let remedy = "end that process, or have the cluster file system evict that host's client";
+        Err(Failure::permanent("break the lock on", cause, remedy))
     }
 
     async fn health(&mut self) -> Result<String, Failure> {

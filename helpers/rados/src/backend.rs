@@ -10,7 +10,8 @@
 use std::ffi::CString;
 use std::time::{Duration, UNIX_EPOCH};
 
-use mutex_core::backend::{Acquired, Backend, Failure, HolderReport, HolderState, Identity, Renewed, Trouble};
+use mutex_core::backend::{Acquired, Backend, Broken, Failure, HolderReport, HolderState, Identity, Renewed, Trouble};
+use mutex_core::token;
 use nix::errno::Errno;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot::Receiver;
@@ -41,6 +42,8 @@ pub(crate) struct RadosLock {
     locking: Option<Call>,
     /// An unlock request, until it is answered.
     unlocking: Option<Call>,
+    /// A request to break another's lock, until it is answered.
+    breaking: Option<Breaking>,
     registration: Registration,
 }
 
@@ -48,6 +51,13 @@ enum Connection {
     Closed,
     Opening(Receiver<Result<Session, Failure>>),
     Open(Session),
+}
+
+/// A request to break a lock, and whose it was.
+struct Breaking {
+    call: Call,
+    client: u64,
+    address: Option<String>,
 }
 
 /// In the service map.
@@ -70,6 +80,7 @@ impl RadosLock {
             may_be_ours: false,
             locking: None,
             unlocking: None,
+            breaking: None,
             registration: Registration::None,
         }
     }
@@ -239,8 +250,9 @@ impl Backend for RadosLock {
         }
         store.insert("object".into(), self.place.object.clone().into());
         let Some(holder) = holders.first() else {
-            return Ok(HolderReport { state: HolderState::Free, holder: Map::new(), store });
+            return Ok(HolderReport { state: HolderState::Free, holder: Map::new(), token: None, store });
         };
+        let token = token_of(holder);
         let mut holder = facts_of(holder);
         if holders.len() > 1 {
             holder.insert("shared_by".into(), holders.len().into());
@@ -250,7 +262,38 @@ impl Backend for RadosLock {
             Some(Err(error)) => tracing::info!("cannot read the service map: {error}"),
             None => {}
         }
-        Ok(HolderReport { state: HolderState::Held, holder, store })
+        Ok(HolderReport { state: HolderState::Held, holder, token, store })
+    }
+
+    /// That of one client, and of none that comes after it: its number is given once, and a client of ours ends with its
+    /// lock. The request is sent once and waited for: a second one could not tell whether the first had done it.
+    async fn break_lock(&mut self, token: &str) -> Result<Broken, Failure> {
+        const OPERATION: &str = "break the lock on";
+        let Some((client, cookie)) = named_by(token) else {
+            return Err(Failure::permanent(OPERATION, "this is no token of a RADOS lock", "see --status --json"));
+        };
+        let session = self.session().await?;
+        let breaking = match &mut self.breaking {
+            Some(breaking) => breaking,
+            None => {
+                let holders = self.holders(session).await?;
+                let Some(holder) =
+                    holders.into_iter().find(|holder| holder.client == client && holder.cookie == cookie)
+                else {
+                    return Ok(Broken::NotHeld);
+                };
+                let input = class_lock::break_lock(client, &cookie);
+                let call = session.pool.change(&self.object, class_lock::CLASS, c"break_lock", &input);
+                self.breaking.insert(Breaking { call, client, address: holder.address })
+            }
+        };
+        let answer = (&mut breaking.call).await;
+        let Some(Breaking { client, address, .. }) = self.breaking.take() else { return Ok(Broken::NotHeld) };
+        match answer {
+            Ok(_) => Ok(Broken::Done(broken(client, address))),
+            Err(Errno::ENOENT) => Ok(Broken::NotHeld),
+            Err(error) => Err(trouble::call(OPERATION, error, &self.place)),
+        }
     }
 
     async fn health(&mut self) -> Result<String, Failure> {
@@ -268,15 +311,43 @@ impl Backend for RadosLock {
     }
 }
 
+/// What names one holding: the client and its cookie.
+fn token_of(holder: &Holder) -> Option<String> {
+    token::join(&[format!("{CLIENT}{}", holder.client).as_bytes(), &holder.cookie])
+}
+
+/// The client and the cookie in a token; `None` where it is none of ours.
+fn named_by(token: &str) -> Option<(u64, Vec<u8>)> {
+    let [client, cookie] = token::split(token)?;
+    let digits = str::from_utf8(&client).ok()?.strip_prefix(CLIENT)?;
+    let number: u64 = digits.parse().ok()?;
+    // Digits alone: `parse` would take a plus sign, and zeros in front.
+    Some((number, cookie)).filter(|(number, _)| number.to_string() == digits)
+}
+
+/// What is left to do.
+fn broken(client: u64, address: Option<String>) -> String {
+    let taken = format!("the lock of {CLIENT}{client} was taken away");
+    let Some(address) = address else { return taken };
+    let host = address.rsplit_once(':').map_or("", |(host, _)| host);
+    format!(
+        "{taken}; a holder that only sleeps is kept out of Ceph by `ceph osd blocklist add {address}`, \
+         and all clients of its host by `ceph osd blocklist add {host}`"
+    )
+}
+
+/// How Ceph names a client, with its number behind it.
+const CLIENT: &str = "client.";
+
 fn facts_of(holder: &Holder) -> Map<String, Value> {
     let expires = match holder.expires.and_then(|time| UNIX_EPOCH.checked_add(time)) {
         Some(time) => humantime::format_rfc3339_millis(time).to_string(),
         None => "never".to_owned(),
     };
     let mut facts = Map::new();
-    facts.insert("client".into(), format!("client.{}", holder.client).into());
+    facts.insert("client".into(), format!("{CLIENT}{}", holder.client).into());
     facts.extend(holder.address.clone().map(|address| ("address".to_owned(), address.into())));
-    facts.insert("cookie".into(), holder.cookie.clone().into());
+    facts.insert("cookie".into(), String::from_utf8_lossy(&holder.cookie).into());
     facts.insert("expires".into(), expires.into());
     facts
 }
@@ -285,4 +356,19 @@ const THREAD_ENDED: &str = "it ended without an answer";
 
 fn no_thread(error: impl ToString) -> Failure {
     Failure::transient("use a thread for", error, "see the limit of tasks")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_a_client_and_its_cookie_and_nothing_else_is_one() {
+        let holder = Holder { client: 4123, cookie: b"\xff:".to_vec(), expires: None, address: None };
+        assert_eq!(token_of(&holder).as_deref(), Some("client.4123:%ff%3a"));
+        assert_eq!(named_by("client.4123:%ff%3a"), Some((4123, b"\xff:".to_vec())));
+        for text in ["", "client.4123", "client.+4:c", "client.04:c", "client.:c", "mon.1:c", "client.-1:c", "4123:c"] {
+            assert_eq!(named_by(text), None, "{text}");
+        }
+    }
 }

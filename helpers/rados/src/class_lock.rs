@@ -14,6 +14,8 @@ const NAME: &str = "ctdb_reclock_mutex";
 /// What `rados lock info` shows of a lock of ours.
 const DESCRIPTION: &str = "CTDB cluster lock";
 
+/// `CEPH_ENTITY_TYPE_CLIENT`
+const CLIENT: u8 = 8;
 /// `LOCK_EXCLUSIVE`
 const EXCLUSIVE: u8 = 1;
 /// `LOCK_FLAG_MUST_RENEW`: prolong what is ours, and never take anything (FACTS A1).
@@ -52,6 +54,16 @@ pub(crate) fn unlock() -> Vec<u8> {
     structure(fields)
 }
 
+/// The input of method `break_lock`: whose lock is taken away. It asks for no tag.
+pub(crate) fn break_lock(client: u64, cookie: &[u8]) -> Vec<u8> {
+    let mut fields = Vec::new();
+    text(&mut fields, NAME);
+    fields.push(CLIENT);
+    fields.extend(client.to_le_bytes());
+    counted(&mut fields, cookie);
+    structure(fields)
+}
+
 /// The input of method `get_info`.
 pub(crate) fn get_info() -> Vec<u8> {
     let mut fields = Vec::new();
@@ -71,8 +83,12 @@ fn number(bytes: &mut Vec<u8>, number: u32) {
 }
 
 fn text(bytes: &mut Vec<u8>, text: &str) {
-    number(bytes, u32::try_from(text.len()).unwrap_or(u32::MAX));
-    bytes.extend(text.as_bytes());
+    counted(bytes, text.as_bytes());
+}
+
+fn counted(bytes: &mut Vec<u8>, counted: &[u8]) {
+    number(bytes, u32::try_from(counted.len()).unwrap_or(u32::MAX));
+    bytes.extend(counted);
 }
 
 /// A holder of the lock.
@@ -81,7 +97,7 @@ pub(crate) struct Holder {
     /// Its number in the cluster: it is `client.<number>`.
     pub(crate) client: u64,
     /// `ctdb_reclock_mutex`, unless somebody else's program took it.
-    pub(crate) cookie: String,
+    pub(crate) cookie: Vec<u8>,
     /// When the lock runs out, from 1970 by the OSD's clock; `None` for never.
     pub(crate) expires: Option<Duration>,
     /// `IP:PORT/NONCE`, as `ceph osd blocklist` takes it; `None` where it is written in a form of before 2016.
@@ -102,7 +118,7 @@ fn holder(reply: &mut Reader<'_>) -> Option<Holder> {
     // Of which kind of entity: always a client.
     id.take(1)?;
     let client = u64::from_le_bytes(id.array()?);
-    let cookie = id.text()?;
+    let cookie = id.counted()?.to_vec();
     let mut info = reply.structure()?;
     let (seconds, nanos) = (info.u32()?, info.u32()?);
     let expires = Duration::new(seconds.into(), nanos.min(999_999_999));
@@ -131,10 +147,6 @@ impl<'a> Reader<'a> {
     fn counted(&mut self) -> Option<&'a [u8]> {
         let length = self.u32()?;
         self.take(usize::try_from(length).ok()?)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        Some(String::from_utf8_lossy(self.counted()?).into_owned())
     }
 
     fn structure(&mut self) -> Option<Self> {
@@ -180,6 +192,13 @@ mod tests {
         assert_eq!(lock(Request::Take, None).last_chunk(), Some(&[0; 9]));
     }
 
+    #[test]
+    fn a_request_to_break_is_what_ceph_reads() {
+        let mut expected = vec![1, 1, 36, 0, 0, 0];
+        expected.extend(b"\x12\0\0\0ctdb_reclock_mutex\x08\x1b\x10\0\0\0\0\0\0\x01\0\0\0c");
+        assert_eq!(break_lock(4123, b"c"), expected);
+    }
+
     /// In the form of Ceph 16.2, for a client with an IPv4 address.
     fn answer() -> Vec<u8> {
         let mut holder = structure([&[8][..], &4123_u64.to_le_bytes(), b"\x01\0\0\0c"].concat());
@@ -194,7 +213,7 @@ mod tests {
     fn the_holder_is_read() {
         let holder = Holder {
             client: 4123,
-            cookie: "c".into(),
+            cookie: b"c".to_vec(),
             expires: Some(Duration::from_secs(5)),
             address: Some("10.0.0.7:6800/77".into()),
         };

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch::Receiver;
 
 use super::watch::Orders;
-use crate::backend::{Acquired, Backend, Failure, Identity, Renewed};
+use crate::backend::{Acquired, Backend, Broken, Failure, Identity, Renewed};
 use crate::clock::{BootTime, Clock};
 use crate::options::Task;
 use crate::report;
@@ -60,27 +60,35 @@ impl<B: Backend, C: Clock, R: FnMut(Report)> Keeper<B, C, R> {
                     self.hold(held).await;
                 }
             }
-            Task::Status { .. } | Task::Health => self.answer(task).await,
+            Task::Status { .. } | Task::Health | Task::Break { .. } => self.answer(&task).await,
         }
     }
 
     /// Answers a question, if there is an answer before the supervisor gives up.
-    async fn answer(&mut self, task: Task) {
+    async fn answer(&mut self, task: &Task) {
         loop {
             let start = self.clock.now();
             let (backend, clock, object) = (&mut self.backend, &self.clock, &self.object);
             let question = async move {
                 match task {
-                    Task::Status { json } => backend.holder().await.map(|found| report::status(object, &found, json)),
-                    _ => {
+                    Task::Status { json } => {
+                        let found = backend.holder().await?;
+                        Ok(Report::Answer(report::status(object, &found, *json)))
+                    }
+                    Task::Break { token, json } => {
+                        let broken = backend.break_lock(token).await?;
+                        let report = if broken == Broken::NotHeld { Report::NotHeld } else { Report::Answer };
+                        Ok(report(report::broken(object, &broken, *json)))
+                    }
+                    Task::Health | Task::Hold => {
                         let text = backend.health().await?;
-                        Ok(report::health(object, &text, clock.now().since(start)))
+                        Ok(Report::Answer(report::health(object, &text, clock.now().since(start))))
                     }
                 }
             };
             let limit = start + self.try_limit;
             match bounded(&self.clock, &mut self.orders, limit, question).await {
-                Call::Answered(Ok(text)) => return (self.report)(Report::Answer(text)),
+                Call::Answered(Ok(report)) => return (self.report)(report),
                 Call::Answered(Err(Failure::Permanent(trouble))) => {
                     return (self.report)(Report::Failed(trouble.line(&self.object)));
                 }

@@ -40,6 +40,7 @@ enum Step {
     Announce,
     Renew(Duration, Option<Result<Renewed, Failure>>),
     Release(Option<Result<(), Failure>>),
+    Break(Duration, Option<Result<Broken, Failure>>),
 }
 
 struct Script {
@@ -95,6 +96,10 @@ impl Backend for Script {
     async fn holder(&mut self) -> Result<HolderReport, Failure> {
         panic!("nobody asked for the holder")
     }
+    async fn break_lock(&mut self, token: &str) -> Result<Broken, Failure> {
+        let Step::Break(after, said) = self.next(&format!("break {token}")) else { panic!("no break was planned now") };
+        answer(after, said).await
+    }
     async fn health(&mut self) -> Result<String, Failure> {
         panic!("nobody asked for the health")
     }
@@ -128,6 +133,16 @@ fn without_words(seen: &[(u64, String)]) -> Vec<(u64, String)> {
 
 /// Runs `steps`; the orders come at their milliseconds. Returns all that happened.
 async fn replay(timing: Timing, wait: Duration, steps: Vec<Step>, orders: &[(u64, Orders)]) -> Vec<(u64, String)> {
+    replay_of(Task::Hold, timing, wait, steps, orders).await
+}
+
+async fn replay_of(
+    task: Task,
+    timing: Timing,
+    wait: Duration,
+    steps: Vec<Step>,
+    orders: &[(u64, Orders)],
+) -> Vec<(u64, String)> {
     let clock = PausedClock(Instant::now());
     let log = Log { clock: clock.clone(), lines: Rc::default() };
     let steps = Rc::new(RefCell::new(VecDeque::from(steps)));
@@ -158,7 +173,7 @@ async fn replay(timing: Timing, wait: Duration, steps: Vec<Step>, orders: &[(u64
         std::future::pending::<()>().await
     };
     tokio::select! {
-        () = keeper.run(Task::Hold, wait) => {}
+        () = keeper.run(task, wait) => {}
         () = giving_orders => unreachable!("orders never end"),
     }
     assert!(steps.borrow().is_empty(), "planned calls were not made");
@@ -370,4 +385,21 @@ async fn a_lock_whose_answer_came_after_its_deadline_is_given_back_and_tried_aga
     let seen = replay(lease(10), NOW, steps, &[(2000, TOLD), (2001, RELEASE)]).await;
     let calls = without_words(&seen);
     assert_eq!(calls.get(1..3), Some(&at(&[(900, "release"), (1000, "acquire")])[..]));
+}
+
+/// Nothing is released: a break takes nothing.
+#[tokio::test(start_paused = true)]
+async fn a_break_is_asked_for_until_there_is_an_answer() {
+    let task = || Task::Break { token: "t".into(), json: false };
+    let silent = Step::Break(NOW, None);
+    let down = Step::Break(NOW, Some(Err(Failure::transient("reach", "refused", "start it"))));
+    let done = Step::Break(NOW, Some(Ok(Broken::Done("its key was deleted".into()))));
+    let seen = replay_of(task(), lease(10), NOW, vec![silent, down, done], &[]).await;
+    let answer = r#"Answer("broken: /lock: its key was deleted\n")"#;
+    let expected = [(0, "break t"), (2500, "break t"), (3000, "break t"), (3000, answer)];
+    assert_eq!(without_words(&seen), at(&expected));
+
+    let seen = replay_of(task(), lease(10), NOW, vec![Step::Break(NOW, Some(Ok(Broken::NotHeld)))], &[]).await;
+    let answer = r#"NotHeld("not held: /lock: that holding is not there any more; nothing was done\n")"#;
+    assert_eq!(seen, at(&[(0, "break t"), (0, answer)]));
 }

@@ -4,6 +4,7 @@
 //! it no harm; the others have one each.
 
 mod auth;
+mod break_lock;
 mod certificates;
 mod clusters;
 mod config;
@@ -56,6 +57,7 @@ fn main() {
         config::CASES,
         tls::CASES,
         status::CASES,
+        break_lock::CASES,
     ];
     let trials = cases.concat().into_iter().map(|(name, run)| trial(name, run)).collect();
     let mut arguments = Arguments::from_args();

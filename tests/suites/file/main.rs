@@ -3,6 +3,7 @@
 //! HELPER_DIR names the directory of the helper (default: where cargo put it). SLOW=1 adds what takes a minute.
 
 mod bad_input;
+mod break_lock;
 mod content;
 mod losing;
 mod places;
@@ -38,6 +39,7 @@ fn main() {
         content::CASES,
         places::CASES,
         status::CASES,
+        break_lock::CASES,
         waiting::CASES,
         terminal::CASES,
         wakeups::CASES,

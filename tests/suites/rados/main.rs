@@ -3,6 +3,7 @@
 //! HELPER_DIR names the directory of the helper (default: where cargo put it). One cluster serves the cases that do it
 //! no harm; the others have one each.
 
+mod break_lock;
 mod conf;
 mod cost;
 mod errors;
@@ -37,8 +38,16 @@ const GONE: Duration = Duration::from_secs(1).saturating_add(NOISE);
 type Case = (&'static str, fn() -> anyhow::Result<()>);
 
 fn main() {
-    let cases =
-        [faults::CASES, no_expiry::CASES, finding::CASES, status::CASES, service_map::CASES, cost::CASES].concat();
+    let cases = [
+        faults::CASES,
+        no_expiry::CASES,
+        finding::CASES,
+        status::CASES,
+        break_lock::CASES,
+        service_map::CASES,
+        cost::CASES,
+    ]
+    .concat();
     let mut trials: Vec<Trial> = cases.into_iter().map(|(name, run)| trial(name, run)).collect();
     trials.extend(errors::trials());
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use crate::clusters::{helper_as, with_users};
 use crate::lock::Lock;
+use crate::relay::{Held, Relay};
 use crate::told::{ask, status};
 use crate::{Case, GONE, NOISE};
 
@@ -22,6 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     ("--break with what is no token of this lock: 3 with one line, and no key is deleted", no_token),
     ("--break by a user with rights on the lock's keys alone, and not by one who may only read", users),
     ("--break with a member silent: broken", member_frozen),
+    ("--break whose answer is lost on the way: gone, and it is said that nobody knows by whom", answer_lost),
     ("--break without a quorum: 2 with one line that says that the outcome is not known", no_quorum),
 ];
 
@@ -164,6 +166,21 @@ fn member_frozen() -> anyhow::Result<()> {
     let endpoints = [member, lock.etcd.leader()?].map(|member| lock.etcd.endpoint(member)).join(",");
     let launch = lock.helper(&["--break", &token])?.env("ETCDCTL_ENDPOINTS", endpoints);
     expect_broken(&ask(launch, ANSWER_LIMIT)?)?;
+    ensure!(!lock.is_held()?, "it is not free");
+    holder.end(NOTICED).map(drop)
+}
+
+/// The next member is asked, and has no such key any more.
+fn answer_lost() -> anyhow::Result<()> {
+    let lock = Lock::shared()?;
+    let holder = lock.holder(&["3"])?;
+    let token = token(&lock)?;
+    // Its first request asks which cluster this is.
+    let relay = Relay::new(&lock.etcd, 0, Held::Answers, 2)?;
+    let endpoints = format!("{},{}", relay.endpoint(), lock.etcd.endpoint(1));
+    let said = ask(lock.helper(&["--break", &token])?.env("ETCDCTL_ENDPOINTS", endpoints), ANSWER_LIMIT)?;
+    expect_broken(&said)?;
+    ensure!(said.0.contains("without an answer"), "{:?}", said.0);
     ensure!(!lock.is_held()?, "it is not free");
     holder.end(NOTICED).map(drop)
 }

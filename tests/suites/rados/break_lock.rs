@@ -23,6 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     ("--break with what is no token: 3 with one line, and nothing is done", no_token),
     ("--break by a user with the documented caps", documented_caps),
     ("--break by a user whose caps are too small: 3 with one line, and nothing is done", small_caps),
+    ("--break that is answered late, when it was given up once: broken", late),
     ("--break that is not answered: 2 with one line that says that the outcome is not known", unanswered),
 ];
 
@@ -171,6 +172,23 @@ fn small_caps() -> anyhow::Result<()> {
     ensure!(code == 3 && text.is_empty(), "exit code {code}, {text:?}, {stderr:?}");
     ensure!(stderr.lines().count() == 1 && stderr.contains("allow x pool"), "{stderr:?}");
     holder.pipe()?.stays_silent(NOTICED)
+}
+
+/// Asked a second time, the store could only say that the lock is gone.
+fn late() -> anyhow::Result<()> {
+    let lock = Lock::alone(1)?;
+    let _dead = dead_holder(&lock)?;
+    let token = token(&lock)?;
+    let fault = lock.ceph.replica_frozen(&lock.object)?;
+    let frozen = fault.inject()?;
+    let mut breaking = lock.helper(&["4", "--break", &token, "-v", "--acquire-timeout-seconds", "20"])?.start()?;
+    let given_up = || breaking.stderr().is_ok_and(|log| log.contains("Retrying")).then_some(());
+    wait_for("a call to be given up", ANSWER_LIMIT, given_up)?;
+    frozen.heal()?;
+    let code = breaking.exit_code(ANSWER_LIMIT)?;
+    ensure!(code == 0, "exit code {code}, {:?}", breaking.stderr()?);
+    ensure!(lock.info()?.is_none(), "it is not free");
+    Ok(())
 }
 
 /// The request waits in the OSD for the one with the other copy: done after the thaw, though nobody waits for it any more.

@@ -167,7 +167,7 @@ impl Found {
         let all = [named("holder", &self.holder), named("store", &self.store)].concat();
         let mut facts = vec![("object", Value::from(self.object.as_str()))];
         facts.extend(all.iter().map(|(key, value)| (key.as_str(), value.clone())));
-        voice.event(&self.state, &facts, &format!("{} is {}", self.object, self.state));
+        voice.event(&self.state, &facts, &format!("{}: {}", self.object, self.state));
         if matches!(voice, Voice::Words) {
             for (group, facts) in [("holder", &self.holder), ("store", &self.store)] {
                 if !facts.is_empty() {
@@ -178,9 +178,12 @@ impl Found {
     }
 }
 
-/// `host a, pid 7`
+/// `host a, pid 7`: first what a person looks for.
 fn words(facts: &Map<String, Value>) -> String {
+    const FIRST: [&str; 3] = ["host", "pid", "since"];
     let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let all: Vec<String> = facts.iter().map(|(key, value)| format!("{key} {}", word(value))).collect();
+    let first = FIRST.iter().filter_map(|key| facts.get_key_value(*key));
+    let others = facts.iter().filter(|(key, _)| !FIRST.contains(&key.as_str()));
+    let all: Vec<String> = first.chain(others).map(|(key, value)| format!("{key} {}", word(value))).collect();
     escape(&all.join(", "))
 }

@@ -61,7 +61,7 @@ pub(crate) fn prefix(name: &str) -> String {
 /// The key and the revision that made it in a token; `None` where that is no key of this lock.
 pub(crate) fn named_by(token: &str, prefix: &str) -> Option<(Vec<u8>, i64)> {
     let [key, revision] = token::split(token)?;
-    let digits = str::from_utf8(&revision).ok()?;
+    let digits = std::str::from_utf8(&revision).ok()?;
     // 0 would be a key that is not there.
     let made_at = digits.parse().ok().filter(|made_at: &i64| *made_at > 0 && made_at.to_string() == digits)?;
     Some((key, made_at)).filter(|(key, _)| key.starts_with(prefix.as_bytes()))

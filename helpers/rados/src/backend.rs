@@ -319,7 +319,7 @@ fn token_of(holder: &Holder) -> Option<String> {
 /// The client and the cookie in a token; `None` where it is none of ours.
 fn named_by(token: &str) -> Option<(u64, Vec<u8>)> {
     let [client, cookie] = token::split(token)?;
-    let digits = str::from_utf8(&client).ok()?.strip_prefix(CLIENT)?;
+    let digits = std::str::from_utf8(&client).ok()?.strip_prefix(CLIENT)?;
     let number: u64 = digits.parse().ok()?;
     // Digits alone: `parse` would take a plus sign, and zeros in front.
     Some((number, cookie)).filter(|(number, _)| number.to_string() == digits)

@@ -56,7 +56,11 @@ pub struct Options {
     pub verbose: bool,
 }
 
-fn at_least_a_second(text: &str) -> Result<Duration, String> {
+/// The same, and not zero.
+///
+/// # Errors
+/// What is wrong with `text`.
+pub fn at_least_a_second(text: &str) -> Result<Duration, String> {
     seconds(text).and_then(|time| if time.is_zero() { Err("must be at least 1".to_owned()) } else { Ok(time) })
 }
 

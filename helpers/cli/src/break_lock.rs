@@ -22,13 +22,8 @@ use crate::say::{self, Voice};
 /// it, and asks. A lock that has changed hands by then is not broken. Not for files: their lock goes with its process.
 ///
 /// Exit codes: 0 broken, or free already; 1 that holder has it no more; 2 no answer in time; 3 refused, or an error.
-///
-/// Examples:
-///   ctdb-mutex break
-///   ctdb-mutex break '!/usr/libexec/ctdb/ctdb_mutex_rados_helper ceph client.admin rbd lockctdb'
-///   ctdb-mutex break --yes --json '!/usr/libexec/ctdb/ctdb_mutex_etcd_helper ctdb/lock 3'
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The lock as in ctdb.conf; default: the one that is configured there
     lock: Option<String>,
@@ -42,14 +37,18 @@ pub(crate) struct Args {
     json: bool,
 
     /// How long the store may take for each answer
-    #[arg(long, value_name = "N", default_value = "5", value_parser = at_least_a_second)]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = mutex_core::at_least_a_second)]
     timeout_seconds: Duration,
 }
 
-fn at_least_a_second(text: &str) -> Result<Duration, String> {
-    mutex_core::seconds(text)
-        .and_then(|time| if time.is_zero() { Err("must be at least 1".to_owned()) } else { Ok(time) })
-}
+const EXAMPLES: &str = "\
+Examples:
+  $ ctdb-mutex break --yes
+    the lock of this node's ctdb.conf, which is free here: nothing is done
+  $ ctdb-mutex break --yes '!/usr/libexec/ctdb/ctdb_mutex_rados_helper ceph client.admin rbd lockctdb'  # held
+  $ ctdb-mutex break --yes --json '!/usr/libexec/ctdb/ctdb_mutex_etcd_helper /ctdb/lock 3'  # held
+  $ ctdb-mutex break --yes /clusterfs/ctdb/lock  # held, exit 3
+    a file: it says why not, and what to do";
 
 /// What the helper's `--status --json` says.
 struct Found {

@@ -32,7 +32,7 @@ use tempfile::TempDir;
 use super::addresses::Block;
 use super::command::{Outcome, start};
 use super::guard::Guard;
-use super::network::Inside;
+use super::network::{Inside, Namespace};
 use super::shared::Shared;
 use member::Member;
 use network::Hosts;
@@ -120,6 +120,11 @@ impl Etcd {
             Some(network) => network.client().enter(),
             None => Ok(Inside::nowhere_else()),
         }
+    }
+
+    /// Gives a host of another service an interface on the members' network; it needs one.
+    pub(super) fn attach(&self, host: &Namespace, number: usize, interface: &str) -> anyhow::Result<()> {
+        self.network.as_ref().context("the members have no network of their own")?.attach(host, number, interface)
     }
 
     /// Runs `etcdctl` with full rights on the members that are well, and returns what it printed.

@@ -36,6 +36,7 @@ pub(super) const NOBODY: &str = "02:00:00:00:00:99";
 pub(super) struct Network {
     switch: Namespace,
     hosts: Vec<Namespace>,
+    subnet: u8,
 }
 
 /// A network namespace without a name.
@@ -52,11 +53,9 @@ pub struct Inside {
 impl Network {
     /// Makes so many.
     pub(super) fn new(hosts: usize) -> anyhow::Result<Self> {
-        programs::packaged(IP, PACKAGE)?;
-        let switch = Namespace::new()?;
-        let hosts: Vec<_> = (0..hosts).map(|_| Namespace::new()).collect::<Result<_, _>>()?;
-        let network = Self { switch, hosts };
-        let mut commands = "link add switch type bridge\nlink set switch up\n".to_owned();
+        let mut network = Self::switch(0)?;
+        network.hosts = (0..hosts).map(|_| Namespace::new()).collect::<Result<_, _>>()?;
+        let mut commands = String::new();
         for (number, host) in network.hosts.iter().enumerate() {
             // `ip` opens it by this process's descriptor.
             let netns = format!("/proc/{}/fd/{}", std::process::id(), host.0.as_raw_fd());
@@ -68,6 +67,27 @@ impl Network {
             host.ip(&format!("link set lo up\naddr add {}/24 dev host\nlink set host up\n", address(number)))?;
         }
         Ok(network)
+    }
+
+    /// A switch alone, to which hosts can be attached; of one host's switches each has a subnet of its own.
+    pub(super) fn switch(subnet: u8) -> anyhow::Result<Self> {
+        programs::packaged(IP, PACKAGE)?;
+        let network = Self { switch: Namespace::new()?, hosts: Vec::new(), subnet };
+        network.switch.ip("link add switch type bridge\nlink set switch up\n")?;
+        Ok(network)
+    }
+
+    /// Gives a host that is not of this network an interface here, with the address of this number.
+    pub(super) fn attach(&self, host: &Namespace, number: usize, interface: &str) -> anyhow::Result<()> {
+        let netns = format!("/proc/{}/fd/{}", std::process::id(), host.0.as_raw_fd());
+        let link = format!("link add port{number} type veth peer name {interface} netns {netns}");
+        self.switch.ip(&format!("{link}\nlink set port{number} master switch up\n"))?;
+        host.ip(&format!("addr add {}/24 dev {interface}\nlink set {interface} up\n", self.address(number)))
+    }
+
+    fn address(&self, number: usize) -> Ipv4Addr {
+        let [one, two, _, host] = address(number).octets();
+        Ipv4Addr::new(one, two, self.subnet, host)
     }
 
     /// One of them.
@@ -83,6 +103,16 @@ impl Network {
     /// Takes that back.
     pub(super) fn reconnect(&self, number: usize) -> anyhow::Result<()> {
         self.switch.ip(&format!("link set port{number} master switch\n"))
+    }
+
+    /// Its cable is pulled: its interface has no carrier.
+    pub(super) fn unplug(&self, number: usize) -> anyhow::Result<()> {
+        self.switch.ip(&format!("link set port{number} down\n"))
+    }
+
+    /// Takes that back.
+    pub(super) fn plug(&self, number: usize) -> anyhow::Result<()> {
+        self.switch.ip(&format!("link set port{number} up\n"))
     }
 
     /// What two of them send to each other nobody gets.
@@ -107,7 +137,8 @@ pub(super) fn address(number: usize) -> Ipv4Addr {
 }
 
 impl Namespace {
-    fn new() -> anyhow::Result<Self> {
+    /// A host without any link.
+    pub(super) fn new() -> anyhow::Result<Self> {
         // The thread that makes it stays in it, so it is one that ends.
         let made = std::thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).context("make a network namespace (needs root)")?;

@@ -48,6 +48,11 @@ impl Hosts {
         self.0.reconnect(CLIENT)
     }
 
+    /// Puts a host of others on the switch, after those here.
+    pub(super) fn attach(&self, host: &Namespace, number: usize, interface: &str) -> anyhow::Result<()> {
+        self.0.attach(host, HOSTS + number, interface)
+    }
+
     /// The member sends to the others, and they to it, what nobody gets.
     pub(super) fn separate(&self, member: usize) -> anyhow::Result<()> {
         others(member).try_for_each(|other| self.0.separate(member, other))

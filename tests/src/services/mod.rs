@@ -15,6 +15,7 @@ pub mod fuse;
 pub mod gluster;
 mod guard;
 mod in_memory;
+pub mod keepalived;
 pub mod moosefs;
 pub mod network;
 mod shared;

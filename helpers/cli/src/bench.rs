@@ -47,7 +47,7 @@ Examples:
 /// Resident memory counts a page for each process that has it, proportional memory divides it among all processes of the
 /// machine that share it. Ctrl-C ends it early.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(verbatim_doc_comment, after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The lock as in ctdb.conf; default: the one that is configured there
     lock: Option<String>,

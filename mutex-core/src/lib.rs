@@ -148,6 +148,6 @@ pub mod token;
 
 #[doc(hidden)]
 pub use entry::enter;
-pub use options::{Options, at_least_a_second, seconds};
+pub use options::{Options, at_least_a_second, milliseconds, seconds};
 pub use run::{Helper, run};
 pub use stderr::escape;

@@ -23,6 +23,19 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds))
 }
 
+/// The same in milliseconds.
+///
+/// # Errors
+/// The same.
+pub fn milliseconds(text: &str) -> Result<Duration, String> {
+    let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let milliseconds: u64 = digits.and_then(|text| text.parse().ok()).ok_or("not a whole number of milliseconds")?;
+    if milliseconds > SECONDS_MAX * 1000 {
+        return Err(format!("more than a day ({} milliseconds)", SECONDS_MAX * 1000));
+    }
+    Ok(Duration::from_millis(milliseconds))
+}
+
 /// What every helper understands beside its own arguments; flatten it into the helper's own.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Options of every helper")]
@@ -34,6 +47,11 @@ pub struct Options {
     /// Give up when the store has not answered for N seconds [default: 60; 5 with --status, --health and --break]
     #[arg(long, value_name = "N", value_parser = at_least_a_second)]
     pub acquire_timeout_seconds: Option<Duration>,
+
+    /// End the pipe N ms early, and give the lock back N ms after that: the reader's time to end (not for ctdb.conf)
+    // 0 is for CTDB, which has nothing to end. A signal after the end of the pipe says that all has ended before its time.
+    #[arg(long, value_name = "N", default_value = "0", value_parser = milliseconds)]
+    pub grace_milliseconds: Duration,
 
     /// Say who holds the lock, and which store this is; takes nothing
     #[arg(long, group = "answer", conflicts_with_all = ["health", "wait_seconds"])]
@@ -107,5 +125,13 @@ mod tests {
             assert!(seconds(bad).is_err(), "{bad}");
         }
         assert!(at_least_a_second("0").is_err());
+    }
+
+    #[test]
+    fn milliseconds_are_whole_and_at_most_a_day() {
+        assert_eq!(milliseconds("500"), Ok(Duration::from_millis(500)));
+        for bad in ["", "-1", "+5", "1.5", "5ms", "86400001"] {
+            assert!(milliseconds(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -73,7 +73,7 @@ where
     };
     let parsed = command.try_get_matches_from_mut(arguments).and_then(|found| A::from_arg_matches(&found));
     drop(command);
-    let helper = match parsed.map_err(Stop::from).and_then(|args| build(args).map_err(Stop::from)) {
+    let helper = match parsed.map_err(Stop::from).and_then(|args| with_grace(build(args)?).map_err(Stop::from)) {
         Ok(helper) => helper,
         Err(Stop::Help(text)) => {
             pipe.print(&text);
@@ -86,6 +86,12 @@ where
         // Only limits of the system stand behind these.
         Err((pipe, error)) => refuse(&program, &pipe, &format!("{error:#}; see the limits of this process (prlimit)")),
     }
+}
+
+/// The helper with its timing as `--grace-milliseconds` wants it.
+fn with_grace<B>(mut helper: Helper<B>) -> anyhow::Result<Helper<B>> {
+    helper.timing = helper.timing.with_grace(helper.options.grace_milliseconds)?;
+    Ok(helper)
 }
 
 /// An end before there is a supervisor.

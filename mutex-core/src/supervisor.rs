@@ -6,7 +6,7 @@
 //! come from systemd or an admin, while CTDB still believes.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -197,7 +197,16 @@ impl Supervisor {
             // Nobody believes in the lock: `2>&1` may still see the line.
             self.say_why(&cause, held);
         }
+        let grace = if held { self.timing.grace() } else { Duration::ZERO };
+        if !grace.is_zero() {
+            // Those that came before the end of the pipe ask for that alone.
+            self.forget_signals();
+        }
         self.pipe.close();
+        if !grace.is_zero() {
+            self.worker.socket.send_order(Order::ReleaseLater);
+            self.wait_for_grace(grace);
+        }
         self.worker.socket.send_order(Order::Release);
         self.end_worker();
         if held {
@@ -226,17 +235,18 @@ impl Supervisor {
         }
     }
 
+    /// Lets the reader end what it has to, until it says that it has: by a signal. Whoever else closed the pipe or is gone
+    /// need not be who has something to end.
+    fn wait_for_grace(&self, grace: Duration) {
+        any_ready_within(&[self.worker.pidfd.as_fd(), self.signals.as_fd()], grace);
+    }
+
+    fn forget_signals(&self) {
+        while let Ok(Some(_)) = self.signals.read_signal() {}
+    }
+
     fn worker_ended_within(&self, time: Duration) -> bool {
-        let limit = BootTime::now() + time;
-        let mut fds = [PollFd::new(self.worker.pidfd.as_fd(), PollFlags::POLLIN)];
-        loop {
-            let left = limit.since(BootTime::now());
-            let timeout = PollTimeout::try_from(left.as_millis()).unwrap_or(PollTimeout::ZERO);
-            match poll(&mut fds, timeout) {
-                Err(nix::errno::Errno::EINTR) if !left.is_zero() => {}
-                outcome => return outcome.is_ok_and(|ready| ready > 0),
-            }
-        }
+        any_ready_within(&[self.worker.pidfd.as_fd()], time)
     }
 
     /// The line for the log, if there is one.
@@ -271,6 +281,21 @@ impl Supervisor {
     fn tell_person(&self, words: &str) {
         if self.task == Task::Hold && stderr::is_terminal() {
             self.say(Some(&format!("{}: {words}", self.object)));
+        }
+    }
+}
+
+/// Whether one of these becomes readable within this time.
+fn any_ready_within(descriptors: &[BorrowedFd<'_>], time: Duration) -> bool {
+    let limit = BootTime::now() + time;
+    let mut fds: Vec<PollFd<'_>> = descriptors.iter().map(|&fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+    loop {
+        let left = limit.since(BootTime::now());
+        // Rounded up: a grace may be longer, not shorter.
+        let timeout = PollTimeout::try_from(left.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX);
+        match poll(&mut fds, timeout) {
+            Err(nix::errno::Errno::EINTR) if !left.is_zero() => {}
+            outcome => return outcome.is_ok_and(|ready| ready > 0),
         }
     }
 }

@@ -20,6 +20,10 @@
 //! that hangs gives it to nobody else.
 //! It is verified in the rhythm of the lease with which it was tried. Nobody notices a worker of it that is stopped, so
 //! a lock that an admin breaks behind such a worker is lost without a word.
+//!
+//! With a **grace** N (`--grace-milliseconds`, for a reader that has more to end than CTDB has) D, and with it D + M/2,
+//! comes N earlier, and the lock is given back N after the pipe's end, or at a second signal: the reader has that long to
+//! end before the lease does. What a store may stall for (P3) shrinks by N: R + 2T <= D - N, or the grace is refused.
 
 use std::fmt;
 use std::time::Duration;
@@ -31,6 +35,8 @@ const SCHEDULING_MARGIN: Duration = Duration::from_millis(200);
 /// A failed renewal is tried again after a quarter of the interval, but neither in a storm nor too late to matter.
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(1);
+/// No file system can promise to answer a proof faster.
+const PING_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// How long a worker whose lock goes with its process may take to let go in good order.
 const LINGER_WITHOUT_LEASE: Duration = Duration::from_millis(500);
 /// How long a worker stays to release a lock that nothing else will ever free but an admin: until the store is mended.
@@ -44,8 +50,10 @@ pub struct Timing {
     renew_every: Duration,
     /// T: the longest one call may take.
     call: Duration,
-    /// M: from the close of the pipe to the end of the lease.
+    /// M: from the close of the pipe to the end of the lease, beside the grace.
     margin: Duration,
+    /// N: from the end of the pipe until the lock may go.
+    grace: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +81,7 @@ impl Timing {
             renew_every: lease / 5,
             call: lease / 4,
             margin: SCHEDULING_MARGIN + store_clock_error,
+            grace: Duration::ZERO,
         };
         let needed = timing.renew_every + 2 * timing.call + timing.margin;
         if needed > lease {
@@ -87,11 +96,11 @@ impl Timing {
     /// # Errors
     /// Where `ping_timeout` is shorter than a second, which no file system can promise.
     pub fn proof(recheck: Duration, ping_timeout: Duration) -> Result<Self, TimingError> {
-        const PING_TIMEOUT_MIN: Duration = Duration::from_secs(1);
         if ping_timeout < PING_TIMEOUT_MIN {
             return Err(TimingError::PingTimeoutTooShort { ping_timeout, minimum: PING_TIMEOUT_MIN });
         }
-        Ok(Self { kind: Kind::Proof, renew_every: recheck, call: ping_timeout, margin: SCHEDULING_MARGIN })
+        let (kind, margin) = (Kind::Proof, SCHEDULING_MARGIN);
+        Ok(Self { kind, renew_every: recheck, call: ping_timeout, margin, grace: Duration::ZERO })
     }
 
     /// For a store that never forgets the lock. A try takes it with a lease of `try_lease`, the first renewal, right after
@@ -103,14 +112,36 @@ impl Timing {
             renew_every: try_lease / 5,
             call: try_lease / 4,
             margin: SCHEDULING_MARGIN,
+            grace: Duration::ZERO,
         }
+    }
+
+    /// The same lock for a reader that needs `grace` from the end of the pipe until it has ended: the pipe ends so much
+    /// earlier, and the lock is given back so much later.
+    ///
+    /// # Errors
+    /// Where that leaves no room for a renewal and a second try, or for a proof.
+    pub fn with_grace(self, grace: Duration) -> Result<Self, TimingError> {
+        let (base, needed) = match self.kind {
+            Kind::Lease { lease: base, .. } | Kind::NoExpiry { try_lease: base } => {
+                (base, self.renew_every + 2 * self.call + self.margin)
+            }
+            // Without proofs nothing is ever late.
+            Kind::Proof if self.renew_every.is_zero() => return Ok(Self { grace, ..self }),
+            Kind::Proof => (self.call, PING_TIMEOUT_MIN),
+        };
+        let room = base.saturating_sub(needed);
+        if grace > room {
+            return Err(TimingError::GraceTooLong { grace, base, room });
+        }
+        Ok(Self { grace, ..self })
     }
 
     /// The same lock with the lease that the store granted instead of the one asked for.
     pub(crate) fn granted(self, granted: Option<Duration>) -> Result<Self, TimingError> {
         match (self.kind, granted) {
             (Kind::Lease { lease, store_clock_error }, Some(granted)) if granted != lease => {
-                Self::lease(granted, store_clock_error)
+                Self::lease(granted, store_clock_error)?.with_grace(self.grace)
             }
             _ => Ok(self),
         }
@@ -125,8 +156,8 @@ impl Timing {
     /// `None` for as long as the worker lives.
     pub(crate) fn deadline(&self, sent: BootTime, answered: BootTime) -> Option<BootTime> {
         match self.kind {
-            Kind::Lease { lease, .. } => Some(sent + lease - self.margin),
-            Kind::Proof => self.next(sent, answered).map(|next| next + self.call - self.margin),
+            Kind::Lease { lease, .. } => Some(sent + lease - self.margin - self.grace),
+            Kind::Proof => self.next(sent, answered).map(|next| next + self.call - self.margin - self.grace),
             Kind::NoExpiry { .. } => None,
         }
     }
@@ -134,7 +165,7 @@ impl Timing {
     /// The same for the request that took the lock. Without expiry the first renewal, at once, takes the try's lease away.
     pub(crate) fn first_deadline(&self, sent: BootTime, answered: BootTime) -> Option<BootTime> {
         match self.kind {
-            Kind::NoExpiry { try_lease } => Some(sent + try_lease - self.margin),
+            Kind::NoExpiry { try_lease } => Some(sent + try_lease - self.margin - self.grace),
             Kind::Lease { .. } | Kind::Proof => self.deadline(sent, answered),
         }
     }
@@ -156,6 +187,11 @@ impl Timing {
     /// When the worker kills a supervisor that has not closed the pipe at `deadline`.
     pub(crate) fn kill_supervisor_at(&self, deadline: BootTime) -> BootTime {
         deadline + self.margin / 2
+    }
+
+    /// From the end of the pipe until the lock may go.
+    pub(crate) fn grace(&self) -> Duration {
+        self.grace
     }
 
     /// The longest one call may take.
@@ -182,7 +218,7 @@ impl Timing {
     pub(crate) fn linger(&self, held_for: Duration) -> Duration {
         match self.kind {
             Kind::NoExpiry { .. } => LINGER_WITHOUT_EXPIRY,
-            Kind::Lease { lease, .. } => lease.max(held_for + self.margin),
+            Kind::Lease { lease, .. } => lease.max(held_for + self.margin + self.grace),
             Kind::Proof => self.linger_after_a_try(),
         }
     }
@@ -211,20 +247,21 @@ impl Timing {
 
 impl fmt::Display for Timing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, renew_every, call, margin } = self;
+        let Self { kind, renew_every, call, margin, grace } = self;
         match kind {
             Kind::Lease { lease, .. } => {
-                let deadline = *lease - *margin;
+                let deadline = *lease - *margin - *grace;
                 write!(f, "lease {lease:?}: renew every {renew_every:?}, a call may take {call:?}, ")?;
-                write!(f, "close {deadline:?} after the last good send")
+                write!(f, "close {deadline:?} after the last good send")?;
             }
-            Kind::Proof if renew_every.is_zero() => write!(f, "no lease and no proofs"),
-            Kind::NoExpiry { .. } => write!(f, "no expiry: verify every {renew_every:?}, a call may take {call:?}"),
+            Kind::Proof if renew_every.is_zero() => write!(f, "no lease and no proofs")?,
+            Kind::NoExpiry { .. } => write!(f, "no expiry: verify every {renew_every:?}, a call may take {call:?}")?,
             Kind::Proof => {
-                let close = *call - *margin;
-                write!(f, "no lease: prove every {renew_every:?}, close when a proof takes {close:?}")
+                let close = *call - *margin - *grace;
+                write!(f, "no lease: prove every {renew_every:?}, close when a proof takes {close:?}")?;
             }
         }
+        if grace.is_zero() { Ok(()) } else { write!(f, ", give back {grace:?} after the close") }
     }
 }
 
@@ -245,6 +282,15 @@ pub enum TimingError {
         /// The shortest one.
         minimum: Duration,
     },
+    /// No room for the grace beside the renewals, or beside a proof.
+    GraceTooLong {
+        /// What was asked for.
+        grace: Duration,
+        /// The lease or the ping timeout that it is taken from.
+        base: Duration,
+        /// The longest one.
+        room: Duration,
+    },
 }
 
 impl fmt::Display for TimingError {
@@ -257,6 +303,10 @@ impl fmt::Display for TimingError {
             Self::PingTimeoutTooShort { ping_timeout, minimum } => {
                 let (ping_timeout, minimum) = (ping_timeout.as_secs_f64(), minimum.as_secs_f64());
                 write!(f, "a ping timeout of {ping_timeout} s is too short: the shortest is {minimum} s")
+            }
+            Self::GraceTooLong { grace, base, room } => {
+                let (grace, base, room) = (grace.as_millis(), base.as_secs_f64(), room.as_millis());
+                write!(f, "a grace of {grace} ms is too long: {base} s of lease or ping timeout leave {room} ms for it")
             }
         }
     }
@@ -303,6 +353,47 @@ mod tests {
         let granted = asked.granted(Some(Duration::from_secs(4))).unwrap();
         assert_eq!(granted.deadline(at(0), at(0)), Some(at(3800)));
         assert!(asked.granted(Some(Duration::from_millis(500))).is_err());
+    }
+
+    #[test]
+    fn a_grace_ends_the_pipe_so_much_earlier() {
+        let grace = Duration::from_millis(500);
+        let rados = Timing::lease(Duration::from_secs(4), RADOS_CLOCK_ERROR).unwrap().with_grace(grace).unwrap();
+        assert_eq!(rados.deadline(at(0), at(10)), Some(at(2800)));
+        assert_eq!(rados.kill_supervisor_at(at(2800)), at(3150));
+        let file = Timing::proof(Duration::from_secs(1), Duration::from_secs(2)).unwrap().with_grace(grace).unwrap();
+        assert_eq!(file.deadline(at(0), at(3)), Some(at(1000 + 2000 - 200 - 500)));
+        let forever = Timing::without_expiry(Duration::from_secs(9)).with_grace(grace).unwrap();
+        assert_eq!(forever.first_deadline(at(0), at(3)), Some(at(9000 - 200 - 500)));
+        assert_eq!(forever.deadline(at(0), at(3)), None);
+        assert_eq!(
+            rados.to_string(),
+            "lease 4s: renew every 800ms, a call may take 1s, \
+            close 2.8s after the last good send, give back 500ms after the close"
+        );
+    }
+
+    #[test]
+    fn a_grace_without_room_is_refused_with_both_values() {
+        let etcd = Timing::lease(Duration::from_secs(3), Duration::ZERO).unwrap();
+        assert!(etcd.with_grace(Duration::from_millis(700)).is_ok());
+        let refused = etcd.with_grace(Duration::from_millis(701)).unwrap_err().to_string();
+        assert!(refused.contains("of 701 ms") && refused.contains("leave 700 ms"), "{refused}");
+        let file = Timing::proof(Duration::from_secs(5), Duration::from_secs(2)).unwrap();
+        assert!(file.with_grace(Duration::from_millis(1001)).is_err());
+        let without_proofs = Timing::proof(Duration::ZERO, Duration::from_secs(1)).unwrap();
+        assert!(without_proofs.with_grace(Duration::from_secs(60)).is_ok());
+        assert!(Timing::without_expiry(Duration::from_secs(9)).with_grace(Duration::from_secs(3)).is_err());
+    }
+
+    #[test]
+    fn a_granted_lease_keeps_the_grace_or_is_refused_for_it() {
+        let grace = Duration::from_millis(700);
+        let asked = Timing::lease(Duration::from_secs(3), Duration::ZERO).unwrap().with_grace(grace).unwrap();
+        let granted = asked.granted(Some(Duration::from_secs(4))).unwrap();
+        assert_eq!(granted.deadline(at(0), at(0)), Some(at(3100)));
+        assert_eq!(granted.linger(Duration::from_millis(3100)), Duration::from_secs(4));
+        assert!(asked.granted(Some(Duration::from_secs(2))).is_err());
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub(crate) enum Report {
 pub(crate) enum Order {
     /// CTDB has been told that the lock is held.
     ByteWritten,
+    /// The pipe is closed: release when the grace is over, and end.
+    ReleaseLater,
     /// The pipe is closed: release, and end.
     Release,
 }
@@ -97,6 +99,7 @@ impl End {
     pub(crate) fn send_order(&self, order: Order) {
         self.send(match order {
             Order::ByteWritten => b"B",
+            Order::ReleaseLater => b"L",
             Order::Release => b"X",
         });
     }
@@ -124,6 +127,7 @@ impl End {
     pub(crate) fn receive_order(&self) -> Received<Order> {
         self.receive(|message| match message {
             b"B" => Some(Order::ByteWritten),
+            b"L" => Some(Order::ReleaseLater),
             b"X" => Some(Order::Release),
             _ => None,
         })

@@ -5,7 +5,7 @@
 //! in CTDB's order.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -68,9 +68,37 @@ impl Signals {
         Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
     }
 
-    fn next(&self) -> Option<Signal> {
+    /// One that has come, without waiting.
+    pub(crate) fn next(&self) -> Option<Signal> {
         let info = self.0.read_signal().ok().flatten()?;
         Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()
+    }
+
+    /// Waits for one; `None` when the time is over.
+    ///
+    /// # Errors
+    /// What `poll` says.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> io::Result<Option<Signal>> {
+        loop {
+            if let Some(signal) = self.next() {
+                return Ok(Some(signal));
+            }
+            let timeout = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+                Some(left) if left.is_zero() => return Ok(None),
+                Some(left) => PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX),
+                None => PollTimeout::NONE,
+            };
+            match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

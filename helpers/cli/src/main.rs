@@ -6,6 +6,7 @@
 //! | `conf` | LOCK from ctdb.conf |
 //! | `ours` | whether a program is one of our helpers |
 //! | `helper` | a helper started as CTDB starts it, and what happens to it |
+//! | `sys` | system calls that are `unsafe` |
 //! | `unblocked` | a child with the signals of an ordinary process |
 //! | `question` | a helper asked a question, and its answer |
 //! | `say` | what it says: words on a terminal, stable lines in a pipe, JSON where asked |
@@ -31,6 +32,7 @@ mod question;
 mod run;
 mod say;
 mod status;
+mod sys;
 mod test;
 mod unblocked;
 
@@ -74,7 +76,13 @@ fn main() -> ExitCode {
             // To standard output for --help, to standard error else; neither has to be there.
             let _ = error.print();
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return ExitCode::from(if asked { exit_code::RELEASED } else { exit_code::ERROR });
+            // What `run` ends with is else its command's.
+            let of_run = std::env::args_os().nth(1).is_some_and(|word| word == "run");
+            return ExitCode::from(match (asked, of_run) {
+                (true, _) => exit_code::RELEASED,
+                (false, true) => run::usage_code(),
+                (false, false) => exit_code::ERROR,
+            });
         }
     };
     let done = match command {

@@ -20,6 +20,8 @@ pub(super) struct Guard {
     pub(super) supervisor: OwnedFd,
     pub(super) parent: Option<OwnedFd>,
     pub(super) watch: Arc<Watch>,
+    /// From the end of the pipe until the lock may go.
+    pub(super) grace: Duration,
 }
 
 /// What the guard waits for beside descriptors.
@@ -29,7 +31,9 @@ enum Phase {
     Guarding,
     /// As before, but the parent is gone: the supervisor has until then.
     Orphaned(BootTime),
-    /// The pipe is closed since then: the keeper releases.
+    /// The pipe is closed, and its reader has until then to end what it must; `alone`: the supervisor is gone.
+    Waiting { until: BootTime, alone: bool },
+    /// The keeper releases, since then.
     Releasing(BootTime),
 }
 
@@ -45,12 +49,14 @@ impl Guard {
         let mut fds = Vec::with_capacity(3);
         let limit = match phase {
             Phase::Guarding => None,
-            Phase::Orphaned(limit) => Some(limit),
+            Phase::Orphaned(limit) | Phase::Waiting { until: limit, .. } => Some(limit),
             // Looked up anew: a try that is answered just now may have made more of it.
             Phase::Releasing(since) => Some(since + self.watch.linger()),
         };
-        if !matches!(phase, Phase::Releasing(_)) {
+        if !matches!(phase, Phase::Releasing(_) | Phase::Waiting { alone: true, .. }) {
             fds.push(PollFd::new(self.socket.as_fd(), PollFlags::POLLIN));
+        }
+        if matches!(phase, Phase::Guarding | Phase::Orphaned(_)) {
             fds.push(PollFd::new(self.watch.fd(), PollFlags::POLLIN));
         }
         if let (Phase::Guarding, Some(parent)) = (phase, &self.parent) {
@@ -76,19 +82,29 @@ impl Guard {
         }
     }
 
-    fn hear(&self, phase: Phase) -> Phase {
+    fn hear(&self, mut phase: Phase) -> Phase {
         loop {
             match self.socket.receive_order() {
                 Received::Message(Order::ByteWritten) => self.watch.acknowledged(),
                 Received::Empty => return phase,
+                Received::Message(Order::ReleaseLater) => {
+                    phase = Phase::Waiting { until: BootTime::now() + self.grace, alone: false };
+                }
+                Received::Message(Order::Release) => return self.release(),
                 // The death of a supervisor closes the pipe as well as its word that it has.
-                Received::Message(Order::Release) | Received::Closed => {
-                    self.socket.send_report(&Report::Releasing);
-                    self.watch.released();
-                    return Phase::Releasing(BootTime::now());
+                Received::Closed => {
+                    let until =
+                        if let Phase::Waiting { until, .. } = phase { until } else { BootTime::now() + self.grace };
+                    return if self.grace.is_zero() { self.release() } else { Phase::Waiting { until, alone: true } };
                 }
             }
         }
+    }
+
+    fn release(&self) -> Phase {
+        self.socket.send_report(&Report::Releasing);
+        self.watch.released();
+        Phase::Releasing(BootTime::now())
     }
 
     fn out_of_time(&self, phase: Phase) -> Phase {
@@ -99,6 +115,7 @@ impl Guard {
                 // Its end comes through the socket; a second kill a second later does no harm.
                 Phase::Orphaned(BootTime::now() + CLOSE_AFTER_PARENT)
             }
+            Phase::Waiting { .. } => self.release(),
             // Hung in the store. The kernel frees what goes with the process, the lease ends the rest.
             Phase::Releasing(_) => sys::exit_now(1),
         }

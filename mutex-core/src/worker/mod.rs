@@ -92,7 +92,8 @@ impl Worker {
         };
         let start_guard = || {
             let (socket, watch) = (Arc::clone(&reports), Arc::clone(&watch));
-            let guard = Guard { socket, supervisor: self.supervisor, parent: self.parent, watch };
+            let (supervisor, parent, grace) = (self.supervisor, self.parent, self.timing.grace());
+            let guard = Guard { socket, supervisor, parent, watch, grace };
             let thread = thread::Builder::new().name("guard".into()).stack_size(GUARD_STACK_BYTES);
             if let Err(error) = thread.spawn(move || guard.run()) {
                 // Nothing stays held unguarded: for the supervisor a lock that was taken is lost.

@@ -237,6 +237,29 @@ async fn a_store_that_freezes_is_asked_until_the_deadline_and_then_given_up() {
     assert_eq!(timing.linger(Duration::ZERO), Duration::from_secs(9));
 }
 
+/// The same with 500 ms for whoever reads the pipe: closed at 7.8, and the lock is not touched before 8.3.
+#[tokio::test(start_paused = true)]
+async fn a_grace_is_taken_from_the_time_before_the_margin() {
+    let timing = Timing::lease(Duration::from_secs(9), Duration::from_millis(500)).unwrap();
+    let timing = timing.with_grace(Duration::from_millis(500)).unwrap();
+    let frozen = || Step::Renew(NOW, None);
+    let steps = vec![Step::Acquire(NOW, held()), Step::Announce, frozen(), frozen(), frozen(), released()];
+    let seen = replay(timing, NOW, steps, &[(1, TOLD), (8300, RELEASE)]).await;
+    let expected = [
+        (0, "acquire"),
+        (0, "held until 7800"),
+        (1, "announce"),
+        (1800, "renew"),
+        (4050, "renew"),
+        (6300, "renew"),
+        (8300, "release"),
+    ];
+    assert_eq!(without_words(&seen), at(&expected));
+    // Killed at 8.15, a supervisor that was stopped has closed the pipe 0.85 s before the lease ends.
+    let deadline = PausedClock::BOOT + Duration::from_millis(7800);
+    assert_eq!(timing.kill_supervisor_at(deadline).since(deadline), Duration::from_millis(350));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failed_renewal_is_not_a_loss_while_there_is_time() {
     let refused = Step::Renew(NOW, Some(Err(Failure::permanent("renew", "refused", "wait"))));

@@ -256,12 +256,15 @@ impl Backend for EtcdLock {
         const OPERATION: &str = "break the lock on";
         let Some((key, made_at)) = lock_key::named_by(token, &self.prefix) else {
             let cause = format!("this is no token of a lock under {}", self.prefix);
-            return Err(Failure::permanent(OPERATION, cause, "see --status --json"));
+            let remedy = "take that of --status --json; where a key is too long for one, see `etcdctl del`";
+            return Err(Failure::permanent(OPERATION, cause, remedy));
         };
         // As for a try: of another cluster's key nothing may be said, and none may be deleted there.
         one_cluster::agree(&self.members, OPERATION).await?;
         let (key, unanswered) = (key.as_slice(), &self.breaks);
-        let deleted = self.members.ask(OPERATION, |member| member.delete(key, made_at, unanswered)).await?;
+        // For a holding that was over before, no request is sent that could count as one without an answer.
+        let is_there = self.members.ask("look at", |member| member.has(key, made_at)).await?;
+        let deleted = is_there && self.members.ask(OPERATION, |member| member.delete(key, made_at, unanswered)).await?;
         let name = String::from_utf8_lossy(key);
         Ok(match (deleted, self.breaks.get()) {
             (true, _) => Broken::Done(format!("its key {name} was deleted")),

@@ -238,6 +238,12 @@ impl Member {
         }
     }
 
+    /// Whether the key is there that this revision made.
+    pub(crate) async fn has(&self, key: &[u8], made_at: i64) -> Result<bool, Refusal> {
+        let found = self.get(key, GetOptions::new()).await?;
+        Ok(found.kvs().first().is_some_and(|found| found.create_revision() == made_at))
+    }
+
     /// Deletes a key if this revision made it; `false`: it is gone. `unanswered` counts what may have done it all the same.
     pub(crate) async fn delete(&self, key: &[u8], made_at: i64, unanswered: &Cell<usize>) -> Result<bool, Refusal> {
         let mut client = self.connection.client().await?;
@@ -268,9 +274,9 @@ impl Member {
         Ok((is_leader, state.errors().iter().map(alarm).collect()))
     }
 
-    async fn get(&self, key: &str, options: GetOptions) -> Result<GetResponse, Refusal> {
+    async fn get(&self, key: impl AsRef<[u8]>, options: GetOptions) -> Result<GetResponse, Refusal> {
         let mut client = self.connection.client().await?;
-        let found = self.connection.checked(client.get(key, Some(options)).await)?;
+        let found = self.connection.checked(client.get(key.as_ref(), Some(options)).await)?;
         self.connection.of_our_cluster(found.header())?;
         Ok(found)
     }

@@ -93,6 +93,10 @@ fn another_holder() -> anyhow::Result<()> {
     expect_not_held(&break_it(&lock, &old)?)?;
     let next = lock.holder(&["3"])?;
     expect_not_held(&break_it(&lock, &old)?)?;
+    // At the first nobody listens: a request to it is none that may have done it.
+    let endpoints = format!("http://127.0.0.1:1,{}", lock.etcd.endpoint(1));
+    let launch = lock.helper(&[&format!("--break={old}")])?.env("ETCDCTL_ENDPOINTS", endpoints);
+    expect_not_held(&ask(launch, ANSWER_LIMIT)?)?;
     ensure!(lock.line()?.len() == 1, "in line: {:?}", lock.line()?);
     next.pipe()?.stays_silent(NOTICED)
 }
@@ -175,8 +179,8 @@ fn answer_lost() -> anyhow::Result<()> {
     let lock = Lock::shared()?;
     let holder = lock.holder(&["3"])?;
     let token = token(&lock)?;
-    // Its first request asks which cluster this is.
-    let relay = Relay::new(&lock.etcd, 0, Held::Answers, 2)?;
+    // Its first request asks which cluster this is, its second looks at the key.
+    let relay = Relay::new(&lock.etcd, 0, Held::Answers, 3)?;
     let endpoints = format!("{},{}", relay.endpoint(), lock.etcd.endpoint(1));
     let said = ask(lock.helper(&["--break", &token])?.env("ETCDCTL_ENDPOINTS", endpoints), ANSWER_LIMIT)?;
     expect_broken(&said)?;

@@ -44,6 +44,8 @@ pub(crate) struct RadosLock {
     unlocking: Option<Call>,
     /// A request to break another's lock, until it is answered.
     breaking: Option<Breaking>,
+    /// One was answered with an error, and may still be applied.
+    may_have_broken: bool,
     registration: Registration,
 }
 
@@ -53,10 +55,9 @@ enum Connection {
     Open(Session),
 }
 
-/// A request to break a lock, and whose it was.
+/// A request to break a lock, and the address of whose it was.
 struct Breaking {
     call: Call,
-    client: u64,
     address: Option<String>,
 }
 
@@ -81,6 +82,7 @@ impl RadosLock {
             locking: None,
             unlocking: None,
             breaking: None,
+            may_have_broken: false,
             registration: Registration::None,
         }
     }
@@ -137,6 +139,17 @@ impl RadosLock {
             Err(Errno::ENOENT) => Ok(Vec::new()),
             Err(error) => Err(trouble::call(OPERATION, error, &self.place)),
         }
+    }
+
+    /// What is said of a holding that is not there.
+    fn gone(&self, client: u64) -> Broken {
+        if !self.may_have_broken {
+            return Broken::NotHeld;
+        }
+        Broken::Done(format!(
+            "the lock of {CLIENT}{client} is gone; a request without an answer may have taken it away, \
+             or its holder has let go"
+        ))
     }
 
     /// Waits for the thread that registers, if there is one.
@@ -270,7 +283,8 @@ impl Backend for RadosLock {
     async fn break_lock(&mut self, token: &str) -> Result<Broken, Failure> {
         const OPERATION: &str = "break the lock on";
         let Some((client, cookie)) = named_by(token) else {
-            return Err(Failure::permanent(OPERATION, "this is no token of a RADOS lock", "see --status --json"));
+            let remedy = "take that of --status --json; where a cookie is too long for one, see `rados lock break`";
+            return Err(Failure::permanent(OPERATION, "this is no token of a RADOS lock", remedy));
         };
         let session = self.session().await?;
         let breaking = match &mut self.breaking {
@@ -280,19 +294,23 @@ impl Backend for RadosLock {
                 let Some(holder) =
                     holders.into_iter().find(|holder| holder.client == client && holder.cookie == cookie)
                 else {
-                    return Ok(Broken::NotHeld);
+                    return Ok(self.gone(client));
                 };
                 let input = class_lock::break_lock(client, &cookie);
                 let call = session.pool.change(&self.object, class_lock::CLASS, c"break_lock", &input);
-                self.breaking.insert(Breaking { call, client, address: holder.address })
+                self.breaking.insert(Breaking { call, address: holder.address })
             }
         };
-        let answer = (&mut breaking.call).await;
-        let Some(Breaking { client, address, .. }) = self.breaking.take() else { return Ok(Broken::NotHeld) };
+        let (answer, address) = ((&mut breaking.call).await, breaking.address.take());
+        self.breaking = None;
         match answer {
             Ok(_) => Ok(Broken::Done(broken(client, address))),
-            Err(Errno::ENOENT) => Ok(Broken::NotHeld),
-            Err(error) => Err(trouble::call(OPERATION, error, &self.place)),
+            Err(Errno::ENOENT) => Ok(self.gone(client)),
+            Err(error) => {
+                // librados' own time limit, where one is configured, is such an error.
+                self.may_have_broken = true;
+                Err(trouble::call(OPERATION, error, &self.place))
+            }
         }
     }
 
@@ -329,10 +347,11 @@ fn named_by(token: &str) -> Option<(u64, Vec<u8>)> {
 fn broken(client: u64, address: Option<String>) -> String {
     let taken = format!("the lock of {CLIENT}{client} was taken away");
     let Some(address) = address else { return taken };
+    // With port and nonce: without them Ceph takes no IPv6 address.
     let host = address.rsplit_once(':').map_or("", |(host, _)| host);
     format!(
         "{taken}; a holder that only sleeps is kept out of Ceph by `ceph osd blocklist add {address}`, \
-         and all clients of its host by `ceph osd blocklist add {host}`"
+         and all clients of its host by `ceph osd blocklist add {host}:0/0`"
     )
 }
 
@@ -361,6 +380,15 @@ fn no_thread(error: impl ToString) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_shut_out_by_an_address_that_ceph_takes() {
+        for (address, host) in [("10.0.0.7:0/77", "10.0.0.7:0/0"), ("[fd00::7]:0/77", "[fd00::7]:0/0")] {
+            let said = broken(4123, Some(address.to_owned()));
+            assert!(said.contains(&format!("blocklist add {address}`")), "{said}");
+            assert!(said.contains(&format!("blocklist add {host}`")), "{said}");
+        }
+    }
 
     #[test]
     fn a_token_names_a_client_and_its_cookie_and_nothing_else_is_one() {

@@ -85,15 +85,18 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         let answer = ask(&lock, &[&break_option(NO_TOKEN)], args.timeout_seconds)?;
         return Ok(ExitCode::from(answer.code));
     };
-    if !args.yes && !confirmed()? {
+    if !args.yes && !found.confirmed()? {
         say::complain(&format!("{}: nothing was done", found.object));
         return Ok(ExitCode::from(exit_code::ERROR));
     }
     let answer = ask(&lock, &[&break_option(token), "--json"], args.timeout_seconds)?;
-    match answer.code {
-        exit_code::RELEASED | exit_code::CONTENDED => tell(voice, &found.object, &answer)?,
-        exit_code::TIMED_OUT => say::complain("whether the lock was broken is not known: see ctdb-mutex status"),
-        _ => {}
+    if !answer.by_itself {
+        // Else it says so itself.
+        say::complain("whether the lock was broken is not known: see ctdb-mutex status");
+        return Ok(ExitCode::from(exit_code::TIMED_OUT));
+    }
+    if matches!(answer.code, exit_code::RELEASED | exit_code::CONTENDED) {
+        tell(voice, &found.object, &answer)?;
     }
     Ok(ExitCode::from(answer.code))
 }
@@ -110,21 +113,6 @@ fn ask(lock: &Lock, options: &[&str], limit: Duration) -> anyhow::Result<Answer>
     Ok(answer)
 }
 
-/// Asks the person.
-fn confirmed() -> anyhow::Result<bool> {
-    ensure!(io::stdin().is_terminal(), "standard input is no terminal, so that nobody can be asked: see --yes");
-    let mut stderr = io::stderr();
-    write!(
-        stderr,
-        "Is that holder really dead? One that lives, or only sleeps, leads until it notices.\nBreak it? Type yes: "
-    )
-    .and_then(|()| stderr.flush())
-    .context("cannot ask")?;
-    let mut line = String::new();
-    io::stdin().read_line(&mut line).context("cannot read the answer")?;
-    Ok(line.trim() == "yes")
-}
-
 /// What came of the break.
 fn tell(voice: Voice, object: &str, answer: &Answer) -> anyhow::Result<()> {
     let said: Value = serde_json::from_str(&answer.stdout).context("the helper's answer cannot be understood")?;
@@ -137,8 +125,8 @@ fn tell(voice: Voice, object: &str, answer: &Answer) -> anyhow::Result<()> {
     voice.event("broken", &facts, &format!("broken: {text}"));
     if matches!(voice, Voice::Words) {
         say::print(
-            "next: a holder that still runs notices within one renewal, and its CTDB lets go; the nodes elect a leader\n\
-             within seconds, who takes the lock: ctdb leader, ctdb-mutex status\n",
+            "next: a helper of ours that still runs notices with its next renewal, and its CTDB lets go; the nodes elect a\n\
+             leader within seconds, who takes the lock: ctdb leader, ctdb-mutex status\n",
         );
     }
     Ok(())
@@ -166,14 +154,36 @@ impl Found {
         let all = [named("holder", &self.holder), named("store", &self.store)].concat();
         let mut facts = vec![("object", Value::from(self.object.as_str()))];
         facts.extend(all.iter().map(|(key, value)| (key.as_str(), value.clone())));
-        voice.event(&self.state, &facts, &format!("{}: {}", self.object, self.state));
+        voice.event(&self.state, &facts, &self.first_line());
         if matches!(voice, Voice::Words) {
-            for (group, facts) in [("holder", &self.holder), ("store", &self.store)] {
-                if !facts.is_empty() {
-                    say::print(&format!("{:<8}{}\n", format!("{group}:"), words(facts)));
-                }
-            }
+            say::print(&self.other_lines());
         }
+    }
+
+    fn first_line(&self) -> String {
+        format!("{}: {}", self.object, self.state)
+    }
+
+    fn other_lines(&self) -> String {
+        let groups = [("holder", &self.holder), ("store", &self.store)];
+        let known = groups.into_iter().filter(|(_, facts)| !facts.is_empty());
+        known.map(|(group, facts)| format!("{:<8}{}\n", format!("{group}:"), words(facts))).collect()
+    }
+
+    /// Asks the person, who has to see what it is about wherever standard output goes.
+    fn confirmed(&self) -> anyhow::Result<bool> {
+        ensure!(io::stdin().is_terminal(), "standard input is no terminal, so that nobody can be asked: see --yes");
+        let mut question = String::new();
+        if !io::stdout().is_terminal() {
+            question = format!("{}\n{}", escape(&self.first_line()), self.other_lines());
+        }
+        question += "Is that holder really dead? One that lives, or only sleeps, leads until it notices.\n\
+                     Break it? Type yes: ";
+        let mut stderr = io::stderr();
+        stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()).context("cannot ask")?;
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).context("cannot read the answer")?;
+        Ok(line.trim() == "yes")
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Answer {
     /// Its exit code (`mutex_core::status::exit_code`). `TIMED_OUT` too where it was ended here after its time, and `ERROR`
     /// where a signal ended it; a line in `stderr` says so then.
     pub(crate) code: u8,
+    /// Whether it has ended by itself, in time: else what it did is not known.
+    pub(crate) by_itself: bool,
     /// All that it said on standard output.
     pub(crate) stdout: String,
     /// Its lines on standard error, each with the program's name in front, as they would stand in CTDB's log.
@@ -64,19 +66,20 @@ pub(crate) fn ask(lock: &Lock, options: &[&str], limit: Duration) -> anyhow::Res
         helper.signal(Signal::KILL);
     }
     let took = started.elapsed();
-    let code = match helper.status().map(|status| (status.code().and_then(|code| u8::try_from(code).ok()), status)) {
-        Some((Some(code), _)) if ended && took < told => code,
-        Some((None, status)) if ended => {
-            stderr.push(format!("{}: {}", lock.program().display(), helper::ended(status)));
-            exit_code::ERROR
-        }
-        _ => {
-            let silent = format!("{}: no answer within {seconds} seconds", lock.program().display());
-            stderr.push(silent);
-            exit_code::TIMED_OUT
-        }
-    };
-    Ok(Answer { code, stdout: String::from_utf8_lossy(&stdout).into_owned(), stderr, took })
+    let (code, by_itself) =
+        match helper.status().map(|status| (status.code().and_then(|code| u8::try_from(code).ok()), status)) {
+            Some((Some(code), _)) if ended && took < told => (code, true),
+            Some((None, status)) if ended => {
+                stderr.push(format!("{}: {}", lock.program().display(), helper::ended(status)));
+                (exit_code::ERROR, false)
+            }
+            _ => {
+                let silent = format!("{}: no answer within {seconds} seconds", lock.program().display());
+                stderr.push(silent);
+                (exit_code::TIMED_OUT, false)
+            }
+        };
+    Ok(Answer { code, by_itself, stdout: String::from_utf8_lossy(&stdout).into_owned(), stderr, took })
 }
 
 /// Takes in what the helper says until it has ended; `false`: not by `deadline`.

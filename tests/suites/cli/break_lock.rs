@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use mutex_tests::process::Process;
 use mutex_tests::process::answer::Answer;
 use mutex_tests::process::helper::Helper;
 use mutex_tests::process::launch::Launch;
 use mutex_tests::process::programs;
 use mutex_tests::roster::ANSWER_LIMIT;
 use mutex_tests::services::ceph::{self, ADMIN, CONF_VARIABLE, Ceph, POOL};
-use mutex_tests::services::etcd::{self, Etcd};
+use mutex_tests::services::etcd::{self, Etcd, Setup};
 use mutex_tests::wait::wait_for;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::openpty;
@@ -35,6 +36,7 @@ pub(crate) const CASES: &[Case] = &[
     ("break of a file lock says why it cannot and what to do, without asking, exit code 3", file),
     ("break with a helper that is none of ours does not start it, exit code 3", not_ours),
     ("break with a store that does not answer is over at its limit, exit code 2", no_answer),
+    ("break whose helper is killed says that the outcome is not known, exit code 2", helper_killed),
 ];
 
 /// The process is gone so soon after it was told to go.
@@ -59,7 +61,11 @@ struct EtcdLock {
 
 impl EtcdLock {
     fn new() -> anyhow::Result<Self> {
-        let (etcd, key) = (etcd::shared()?, name());
+        Self::on(etcd::shared()?)
+    }
+
+    fn on(etcd: Arc<Etcd>) -> anyhow::Result<Self> {
+        let key = name();
         let helper = programs::helper("ctdb_mutex_etcd_helper")?;
         let text = format!("!{} {key} 3 --endpoints {}", helper.display(), etcd.endpoints());
         Ok(Self { etcd, key, text })
@@ -140,17 +146,22 @@ impl Person {
 
     /// Waits until it asks.
     fn is_asked(&mut self) -> anyhow::Result<()> {
+        self.reads("Type yes")
+    }
+
+    /// Waits until these words have come.
+    fn reads(&mut self, words: &str) -> anyhow::Result<()> {
         let Self { screen, said, .. } = self;
-        let asked = wait_for("the question", LIMIT, || {
+        let read = wait_for(words, LIMIT, || {
             let mut ready = [PollFd::new(screen.as_fd(), PollFlags::POLLIN)];
             if poll(&mut ready, PollTimeout::ZERO).is_ok_and(|count| count > 0) {
                 let mut piece = [0; 4096];
                 let count = (&*screen).read(&mut piece).unwrap_or(0);
                 said.push_str(&String::from_utf8_lossy(&piece[..count]));
             }
-            said.contains("yes").then_some(())
+            said.contains(words).then_some(())
         });
-        asked.with_context(|| format!("on the terminal: {said:?}"))?;
+        read.with_context(|| format!("on the terminal: {said:?}"))?;
         Ok(())
     }
 
@@ -190,6 +201,8 @@ fn not_confirmed() -> anyhow::Result<()> {
     for answer in ["y\n", "\n", "\u{4}"] {
         let mut person = Person::start(&["break", &lock.text])?;
         person.is_asked()?;
+        let pid = format!("pid {},", holder.supervisor().pid());
+        ensure!(person.said.contains(&pid), "nobody is named on the terminal: {:?}", person.said);
         let code = person.types(answer)?;
         ensure!(code == Some(3), "exit code {code:?} after {answer:?}");
     }
@@ -272,4 +285,20 @@ fn no_answer() -> anyhow::Result<()> {
     let limit = Duration::from_secs(2);
     ensure!(took + NOISE > limit && took < limit + GONE + NOISE, "over after {took:?}");
     Ok(())
+}
+
+/// With the question already on its way to the store.
+fn helper_killed() -> anyhow::Result<()> {
+    let lock = EtcdLock::on(Arc::new(Etcd::start(Setup::default())?))?;
+    let _holder = lock.holder()?;
+    let mut person = Person::start(&["break", &lock.text])?;
+    person.is_asked()?;
+    let fault = lock.etcd.all_frozen();
+    let _frozen = fault.inject()?;
+    let tool = Process::open(i32::try_from(person.tool.id())?)?;
+    person.screen.write_all(b"yes\n")?;
+    tool.child(LIMIT)?.signal(Signal::KILL)?;
+    let code = person.types("")?;
+    ensure!(code == Some(2), "exit code {code:?}");
+    person.reads("not known")
 }

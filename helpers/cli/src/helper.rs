@@ -20,6 +20,7 @@ use nix::unistd::{pipe2, read};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use crate::lock::Lock;
+use crate::sys;
 use crate::unblocked::unblocked;
 
 /// A line of a helper longer than this is shown in pieces.
@@ -127,6 +128,7 @@ impl Helper {
     /// # Errors
     /// Where it cannot be started: CTDB would get status 3.
     pub(crate) fn start(lock: &Lock, more: &[&str]) -> anyhow::Result<Self> {
+        sys::keep_children()?;
         let (pipe, writer) = pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe")?;
         let (stderr, their_stderr) = pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe")?;
         for reader in [&pipe, &stderr] {

@@ -37,6 +37,7 @@ pub(crate) const CASES: &[Case] = &[
     ("break with a helper that is none of ours does not start it, exit code 3", not_ours),
     ("break with a store that does not answer is over at its limit, exit code 2", no_answer),
     ("break whose helper is killed says that the outcome is not known, exit code 2", helper_killed),
+    ("break by a program that ignores SIGCHLD: broken, exit code 0", children_ignored),
 ];
 
 /// The process is gone so soon after it was told to go.
@@ -301,4 +302,15 @@ fn helper_killed() -> anyhow::Result<()> {
     let code = person.types("")?;
     ensure!(code == Some(2), "exit code {code:?}");
     person.reads("not known")
+}
+
+fn children_ignored() -> anyhow::Result<()> {
+    let lock = EtcdLock::new()?;
+    let holder = lock.holder()?;
+    let tool = programs::helper("ctdb-mutex")?;
+    let env = programs::packaged("/usr/bin/env", "coreutils")?;
+    let arguments = ["--ignore-signal=CHLD".into(), tool, "break".into(), "--yes".into(), lock.text.clone().into()];
+    let answer = Launch::new(env, arguments).answer(LIMIT)?;
+    expect_code(&answer, 0)?;
+    holder.end(NOTICED).map(drop)
 }

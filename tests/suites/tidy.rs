@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         ("the operator's tool is in the README and the changelog", tool_is_listed),
         ("every source file says at its head what it is for", files_have_heads),
         ("every make target that the README names exists", make_targets_exist),
-        ("every option that the README shows is one of a helper's", options_exist),
+        ("every option that the README shows is one of a helper's or the tool's", options_exist),
         ("every mutation applies, and says what it breaks and which case fails", mutations_apply),
         ("every promise has a mutation", promises_have_mutations),
         ("every case of a suite is failed by a mutation", cases_have_mutations),
@@ -117,8 +117,17 @@ fn options_exist() -> Result<()> {
         let program = mutex_tests::process::programs::helper(&helper)?;
         helps.push_str(&String::from_utf8_lossy(&Command::new(program).arg("--help").output()?.stdout));
     }
+    let tool = mutex_tests::process::programs::helper(TOOL)?;
+    let help = |arguments: &[&str]| -> Result<String> {
+        Ok(String::from_utf8_lossy(&Command::new(&tool).args(arguments).output()?.stdout).into_owned())
+    };
+    let whole = help(&["--help"])?;
+    let commands = whole.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    for command in commands.filter_map(|line| line.split_whitespace().next()) {
+        helps.push_str(&help(&["help", command])?);
+    }
     for option in &shown {
-        ensure!(helps.contains(option), "README shows {option}, no helper's --help does");
+        ensure!(helps.contains(option), "README shows {option}, no --help of a helper or of the tool does");
     }
     Ok(())
 }

@@ -1,13 +1,16 @@
-//! LOCK from ctdb.conf, read as CTDB reads it (tried against its own `ctdb-config get`):
+//! LOCK from ctdb.conf, read as CTDB reads it. Seen of `ctdb-config get`, which the suite asks about the same files:
 //!
-//! - `[section]` and `name = value`, a comment is a line whose first character is `#` or `;`, not a line's end;
-//! - names are compared as they are written, the last value of a name counts;
-//! - a line that ends in a backslash goes on in the next one;
-//! - blanks around a value go, and of several blanks in it the first stays.
+//! - `[section]` and `name = value`; a line whose first character is `#` or `;` is a comment, a line's end is not;
+//! - sections are compared with their blanks and without regard to case, names the other way round; the last value of a
+//!   name counts;
+//! - a line that ends in a backslash goes on in the next one, a comment does not;
+//! - blanks around a value go, and of several blanks in it the first stays;
+//! - a line that begins with `=`, and a `[` that is not closed, make CTDB ignore **the whole file**, in silence: it runs
+//!   without a lock then.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 /// CTDB's own directory, where `CTDB_BASE` does not name another.
 const DEFAULT_BASE: &str = "/etc/ctdb";
@@ -35,62 +38,117 @@ pub(crate) fn path() -> PathBuf {
 pub(crate) fn cluster_lock() -> anyhow::Result<Configured> {
     let path = path();
     let shown = path.display();
-    let bytes = std::fs::read(&path)
-        .with_context(|| format!("cannot read {shown}; name the LOCK, or the directory in CTDB_BASE"))?;
-    let text = String::from_utf8_lossy(&bytes);
+    let bytes = std::fs::read(&path).with_context(|| {
+        format!("no LOCK given, and cannot read {shown}; name the LOCK, or CTDB's directory in CTDB_BASE")
+    })?;
+    let settings = match settings(&bytes) {
+        Ok(settings) => settings,
+        Err(line) => bail!(
+            "{shown}: cannot be understood at {line:?}: CTDB ignores the whole file then, without a word, and runs without \
+             a cluster lock; mend that line"
+        ),
+    };
     for name in NAMES {
-        if let Some(lock) = value(&text, "cluster", name) {
-            if lock.is_empty() {
-                bail!("{shown}: {name} has no value: CTDB does not start with that");
-            }
-            return Ok(Configured { lock, place: format!("{name} in {shown}") });
-        }
+        let last = settings
+            .iter()
+            .rev()
+            .find(|setting| setting.section.eq_ignore_ascii_case(b"cluster") && setting.name == name.as_bytes());
+        let Some(setting) = last else { continue };
+        ensure!(!setting.value.is_empty(), "{shown}: {name} has no value: CTDB does not start with that");
+        let lock = String::from_utf8(setting.value.clone());
+        let lock = lock
+            .ok()
+            .with_context(|| format!("{shown}: {name} is not UTF-8, which CTDB takes and this tool does not"))?;
+        return Ok(Configured { lock, place: format!("{name} in {shown}") });
     }
-    bail!("{shown} configures no lock (cluster lock, in [cluster]): CTDB runs without one; name the LOCK")
+    bail!("no LOCK given, and {shown} has no cluster lock in [cluster]: CTDB runs without one; name the LOCK")
 }
 
-/// The last value of a name in a section.
-fn value(text: &str, section: &str, name: &str) -> Option<String> {
-    let mut here = String::new();
-    let mut found = None;
+/// A name and its value.
+struct Setting {
+    section: Vec<u8>,
+    name: Vec<u8>,
+    value: Vec<u8>,
+}
+
+/// All that the file sets, in its order; or the line at which CTDB gives up.
+fn settings(text: &[u8]) -> Result<Vec<Setting>, String> {
+    let mut section = Vec::new();
+    let mut found = Vec::new();
     for line in lines(text) {
-        let line = line.trim();
-        if line.starts_with(['#', ';']) {
-            continue;
-        }
-        if let Some((inner, _)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            here = inner.to_owned();
-        } else if let Some((key, value)) = line.split_once('=') {
-            if here == section && blanks_joined(key) == name {
-                found = Some(blanks_joined(value));
+        if let Some(inner) = line.strip_prefix(b"[") {
+            let end = inner.iter().position(|&byte| byte == b']').ok_or_else(|| shown(&line))?;
+            section = inner[..end].to_vec();
+        } else if let Some(at) = line.iter().position(|&byte| byte == b'=') {
+            if at == 0 {
+                return Err(shown(&line));
             }
+            let (name, value) = (blanks_joined(&line[..at]), blanks_joined(&line[at + 1..]));
+            found.push(Setting { section: section.clone(), name, value });
         }
     }
-    found
+    Ok(found)
 }
 
-/// Lines, each with those that it goes on in.
-fn lines(text: &str) -> Vec<String> {
+fn shown(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).trim().to_owned()
+}
+
+/// Lines without comments and without the blanks in front, each with those that it goes on in.
+fn lines(text: &[u8]) -> Vec<Vec<u8>> {
     let mut whole = Vec::new();
-    let mut open = String::new();
-    for line in text.lines() {
-        match line.strip_suffix('\\') {
-            Some(begun) => open.push_str(begun),
-            None => whole.push(std::mem::take(&mut open) + line),
+    // What is still open; its blanks in front are gone, those of the lines that it goes on in are not.
+    let mut open: Option<Vec<u8>> = None;
+    let mut rest = text.split(|&byte| byte == b'\n').peekable();
+    while let Some(line) = rest.next() {
+        let mut line = match open.take() {
+            Some(begun) => [&begun, line].concat(),
+            None => {
+                let line = without_blanks_in_front(line);
+                if line.starts_with(b"#") || line.starts_with(b";") {
+                    continue;
+                }
+                line.to_vec()
+            }
+        };
+        let end = line.iter().rposition(|byte| !is_blank(*byte));
+        match end {
+            // At the file's end there is nothing to go on in.
+            Some(end) if line[end] == b'\\' && rest.peek().is_some() => {
+                line.truncate(end);
+                open = Some(line);
+            }
+            _ => whole.push(line),
         }
-    }
-    if !open.is_empty() {
-        whole.push(open);
     }
     whole
 }
 
-fn blanks_joined(text: &str) -> String {
-    let mut joined = String::new();
-    for c in text.trim().chars() {
-        if !(c.is_ascii_whitespace() && joined.ends_with(|last: char| last.is_ascii_whitespace())) {
-            joined.push(c);
+/// A text as CTDB takes it where it stands behind a `=`.
+pub(crate) fn as_value(text: &str) -> String {
+    // Only ASCII goes, so UTF-8 stays.
+    String::from_utf8_lossy(&blanks_joined(text.as_bytes())).into_owned()
+}
+
+/// What C calls a space.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+}
+
+fn without_blanks_in_front(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|&byte| !is_blank(byte)).unwrap_or(text.len());
+    &text[start..]
+}
+
+fn blanks_joined(text: &[u8]) -> Vec<u8> {
+    let mut joined: Vec<u8> = Vec::new();
+    for &byte in without_blanks_in_front(text) {
+        if !(is_blank(byte) && joined.last().is_some_and(|&last| is_blank(last))) {
+            joined.push(byte);
         }
+    }
+    if joined.last().is_some_and(|&last| is_blank(last)) {
+        joined.pop();
     }
     joined
 }

@@ -86,7 +86,7 @@ impl Signals {
             }
             let timeout = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
                 Some(left) if left.is_zero() => return Ok(None),
-                Some(left) => PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX),
+                Some(left) => rounded_up(left),
                 None => PollTimeout::NONE,
             };
             match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout) {
@@ -193,8 +193,7 @@ impl Helper {
             }
             let timeout = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
                 Some(left) if left.is_zero() => return Ok(Event::Deadline),
-                // Rounded up: a poll of nothing is a busy loop.
-                Some(left) => PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX),
+                Some(left) => rounded_up(left),
                 None => PollTimeout::NONE,
             };
             let mut fds = Vec::new();
@@ -263,6 +262,11 @@ impl Helper {
     pub(crate) fn status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
+}
+
+/// To whole milliseconds: a poll of nothing is a busy loop.
+fn rounded_up(time: Duration) -> PollTimeout {
+    PollTimeout::try_from(time + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX)
 }
 
 /// How a process ended, in words.

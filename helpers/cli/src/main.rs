@@ -9,6 +9,7 @@
 //! | `sys` | system calls that are `unsafe` |
 //! | `unblocked` | a child with the signals of an ordinary process |
 //! | `question` | a helper asked a question, and its answer |
+//! | `holder` | who holds the lock and which store it is in, in words |
 //! | `say` | what it says: words on a terminal, stable lines in a pipe, JSON where asked |
 //! | `hold` | `ctdb-mutex hold` |
 //! | `status` | `ctdb-mutex status` |
@@ -26,6 +27,7 @@ mod conf;
 mod health;
 mod helper;
 mod hold;
+mod holder;
 mod lock;
 mod ours;
 mod question;
@@ -72,18 +74,7 @@ enum Command {
 fn main() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
-        Err(error) => {
-            // To standard output for --help, to standard error else; neither has to be there.
-            let _ = error.print();
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            // What `run` ends with is else its command's.
-            let of_run = std::env::args_os().nth(1).is_some_and(|word| word == "run");
-            return ExitCode::from(match (asked, of_run) {
-                (true, _) => exit_code::RELEASED,
-                (false, true) => run::usage_code(),
-                (false, false) => exit_code::ERROR,
-            });
-        }
+        Err(error) => return said_by_clap(&error),
     };
     let done = match command {
         Command::Hold(args) => hold::run(args),
@@ -99,4 +90,29 @@ fn main() -> ExitCode {
         say::error(&error);
         ExitCode::from(exit_code::ERROR)
     })
+}
+
+/// What is left to say where there is no command to run: what was asked for, or what is wrong, in one line.
+fn said_by_clap(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            say::print(&error.to_string());
+            return ExitCode::from(exit_code::RELEASED);
+        }
+        // No command at all: its help, as an error.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+        }
+        kind => {
+            let text = error.to_string();
+            let what = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+            let what = what.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
+            // The shell split it, which is what CTDB would have done.
+            let hint = if kind == ErrorKind::UnknownArgument { "; LOCK is one argument: put it in quotes" } else { "" };
+            say::complain(&format!("{}{hint}; see --help", what.trim_start_matches("error: ")));
+        }
+    }
+    // What `run` ends with is else its command's.
+    let of_run = std::env::args_os().nth(1).is_some_and(|word| word == "run");
+    ExitCode::from(if of_run { run::usage_code() } else { exit_code::ERROR })
 }

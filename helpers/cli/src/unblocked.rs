@@ -18,7 +18,8 @@ pub(crate) fn unblocked(command: &mut Command) -> &mut Command {
 }
 
 fn reset() -> io::Result<()> {
-    for ignored in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGPIPE] {
+    let fixed = [Signal::SIGKILL, Signal::SIGSTOP];
+    for ignored in Signal::iterator().filter(|signal| !fixed.contains(signal)) {
         // SAFETY: the default disposition runs no code of ours.
         unsafe { signal(ignored, SigHandler::SigDfl) }?;
     }

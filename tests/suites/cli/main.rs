@@ -3,6 +3,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `tool` | the tool started, and what it said |
+//! | `running` | the tool while it runs |
 //! | `lock` | LOCK: from the command line, from ctdb.conf, and wrong |
 //! | `hold` | `hold` |
 //! | `status` | `status` |
@@ -25,6 +26,7 @@ mod hold;
 mod keepalived;
 mod lock;
 mod run;
+mod running;
 mod status;
 mod terminal;
 mod tool;

@@ -136,6 +136,8 @@ fn helper_stopped() -> anyhow::Result<()> {
     let start = Instant::now();
     let mut asked = launch.start()?;
     let (supervisor, _) = wait_for("its helper", TIMEOUT, || asked.supervisor().child(LIMIT).ok())?;
+    // Stopped before it is the helper, the tool would wait for that.
+    wait_for("its worker", TIMEOUT, || supervisor.child(LIMIT).ok())?;
     supervisor.signal(Signal::STOP)?;
     let code = asked.exit_code(LIMIT)?;
     let took = start.elapsed();

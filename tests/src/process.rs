@@ -133,6 +133,12 @@ impl Process {
         threads.flatten().filter_map(state).collect()
     }
 
+    /// Whether a thread of it waits for a disk or a file system, or it is gone.
+    #[must_use]
+    pub fn waits_in_the_kernel(&self) -> bool {
+        self.is_gone() || self.states().contains('D')
+    }
+
     /// Ends it, stopped or not; nothing if it is gone already.
     pub(crate) fn end(&self) {
         // Failure means that it is gone.

@@ -14,6 +14,7 @@
 //! | `hold` | `ctdb-mutex hold` |
 //! | `status` | `ctdb-mutex status` |
 //! | `health` | `ctdb-mutex health` |
+//! | `probe_file` | the probe before this one, and whether it still hangs |
 //! | `run` | `ctdb-mutex run` |
 //! | `break_lock` | `ctdb-mutex break` |
 //! | `test` | `ctdb-mutex test` |
@@ -30,6 +31,7 @@ mod hold;
 mod holder;
 mod lock;
 mod ours;
+mod probe_file;
 mod question;
 mod run;
 mod say;

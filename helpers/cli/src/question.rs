@@ -46,6 +46,20 @@ pub(crate) struct Answer {
 /// # Errors
 /// Where it cannot be started.
 pub(crate) fn ask(lock: &Lock, options: &[&str], limit: Duration) -> anyhow::Result<Answer> {
+    ask_within(lock, options, limit, [GRACE, LAST], |_| Ok(()))
+}
+
+/// The same with other times than `GRACE` and `LAST`, and where `noted` sees the helper as soon as it runs.
+///
+/// # Errors
+/// Where it cannot be started, and what `noted` says: then it is killed.
+pub(crate) fn ask_within(
+    lock: &Lock,
+    options: &[&str],
+    limit: Duration,
+    [grace, last]: [Duration; 2],
+    noted: impl FnOnce(&Helper) -> anyhow::Result<()>,
+) -> anyhow::Result<Answer> {
     let seconds = limit.as_secs().to_string();
     let mut more = options.to_vec();
     // A helper refuses an option that is given twice.
@@ -54,13 +68,17 @@ pub(crate) fn ask(lock: &Lock, options: &[&str], limit: Duration) -> anyhow::Res
         more.extend([LIMIT, &seconds]);
     }
     let mut helper = Helper::start(lock, &more)?;
+    if let Err(error) = noted(&helper) {
+        helper.signal(Signal::KILL);
+        return Err(error);
+    }
     let started = helper.started();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let told = if own_limit { limit } else { limit + GRACE };
+    let told = if own_limit { limit } else { limit + grace };
     let mut ended = collect(&mut helper, started + told, &mut stdout, &mut stderr)?;
     if !ended {
         helper.signal(Signal::TERM);
-        ended = collect(&mut helper, started + told + LAST, &mut stdout, &mut stderr)?;
+        ended = collect(&mut helper, started + told + last, &mut stdout, &mut stderr)?;
     }
     if !ended {
         helper.signal(Signal::KILL);

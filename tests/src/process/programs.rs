@@ -17,6 +17,14 @@ pub fn helper(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// An event script for CTDB: in the directory that EVENTS_DIR names, else in the tree.
+pub fn event_script(name: &str) -> anyhow::Result<PathBuf> {
+    let in_tree = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../helpers/cli/events");
+    let path = std::env::var_os("EVENTS_DIR").map_or_else(in_tree, PathBuf::from).join(name);
+    ensure!(path.is_file(), "{}: not there; EVENTS_DIR names the directory of the event scripts", path.display());
+    Ok(path)
+}
+
 /// A program of this package.
 pub fn own(name: &str) -> anyhow::Result<PathBuf> {
     let path = profile_dir()?.join(name);

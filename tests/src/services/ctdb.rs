@@ -64,6 +64,8 @@ pub struct Setup {
     pub environment: Vec<(&'static str, OsString)>,
     /// A path that leads somewhere else on each node.
     pub common: Option<Common>,
+    /// How often each node is monitored, where that matters.
+    pub monitor_interval: Option<Duration>,
 }
 
 /// A node that has taken the cluster lock.

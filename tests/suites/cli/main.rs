@@ -8,6 +8,9 @@
 //! | `hold` | `hold` |
 //! | `status` | `status` |
 //! | `health` | `health` |
+//! | `probe_file` | `health --probe-file` |
+//! | `probes` | the processes that ask a store for its health |
+//! | `event_script` | CTDB's event script |
 //! | `run` | `run` |
 //! | `break_lock` | `break` |
 //! | `verdicts` | `test`: its verdicts on our helpers, the distribution's and the wrong one |
@@ -20,11 +23,14 @@
 
 mod bench;
 mod break_lock;
+mod event_script;
 mod health;
 mod help;
 mod hold;
 mod keepalived;
 mod lock;
+mod probe_file;
+mod probes;
 mod run;
 mod running;
 mod status;
@@ -52,6 +58,8 @@ fn main() {
         hold::CASES,
         status::CASES,
         health::CASES,
+        probe_file::CASES,
+        event_script::CASES,
         run::CASES,
         break_lock::CASES,
         verdicts::CASES,

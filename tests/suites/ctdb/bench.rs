@@ -38,7 +38,7 @@ impl Bench {
     pub(crate) fn start(&self) -> anyhow::Result<Times> {
         let store = Store::start(self.kind)?;
         let start = Instant::now();
-        let running = Running::start(store)?;
+        let running = Running::start(self.kind, store)?;
         let took = start.elapsed();
         running.check_alone()?;
         *self.running() = Some(running);
@@ -50,7 +50,7 @@ impl Bench {
         let mut shared = self.running();
         let running = match shared.take() {
             Some(running) => running,
-            None => Running::start(Store::start(self.kind)?)?,
+            None => Running::start(self.kind, Store::start(self.kind)?)?,
         };
         let times = case(&running)?;
         running.cluster.wait_healthy()?;
@@ -82,12 +82,13 @@ impl Notes {
 }
 
 impl Running {
-    fn start(store: Store) -> anyhow::Result<Self> {
+    fn start(kind: Kind, store: Store) -> anyhow::Result<Self> {
         let setup = Setup {
             size: NODES,
             lock: store.cluster_lock()?,
             environment: store.environment(),
             common: store.common(),
+            monitor_interval: kind.monitor_interval(),
         };
         let cluster = Cluster::start(&setup)?;
         Ok(Self { cluster, store })

@@ -19,6 +19,8 @@
 //! | `hang` | the file system hung for a minute |
 //! | `lease` | what is so with a lock that has a lease alone |
 //! | `members` | what is so with a lock in etcd alone |
+//! | `event_script` | the event script: a node whose store does not answer is unhealthy |
+//! | `monitored` | the event script enabled on each node, and what its events have done |
 //!
 //! HELPER_DIR names the directory of the helpers (default: where cargo put them). SLOW=1 adds the runs that make up a
 //! median, and for the long lease what does not depend on it.
@@ -27,11 +29,13 @@ mod at_once;
 mod bench;
 mod cluster_fs;
 mod errand;
+mod event_script;
 mod file;
 mod hang;
 mod kind;
 mod lease;
 mod members;
+mod monitored;
 mod mounts;
 mod stopwatch;
 mod successor;

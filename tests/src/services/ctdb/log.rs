@@ -68,6 +68,24 @@ impl Line {
         self.text.starts_with("Leader broadcast timeout")
     }
 
+    /// A monitor event has failed, and the node is unhealthy from now on.
+    #[must_use]
+    pub fn is_unhealthy(&self) -> bool {
+        self.text.starts_with("Node became UNHEALTHY")
+    }
+
+    /// One has succeeded after that.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.text.starts_with("Node became HEALTHY")
+    }
+
+    /// The monitor event that was under way was ended for another event, and says nothing.
+    #[must_use]
+    pub fn is_monitoring_cancelled(&self) -> bool {
+        self.text.starts_with("Monitoring event was cancelled")
+    }
+
     /// `None` for what is not a log line of CTDB.
     fn parse(node: usize, line: &str) -> Option<Self> {
         let (time, rest) = line.split_once(' ')?;

@@ -51,11 +51,11 @@ impl Node {
         let log = Log::new(number, dir.join("log"));
         let view = setup.common.as_ref().map(|common| common.view(number)).transpose()?;
         let node = Self { number, dir, helper, environment: setup.environment.clone(), view, log };
-        node.write_files(addresses, lock).with_context(|| format!("write the files of CTDB node {number}"))?;
+        node.write_files(addresses, setup).with_context(|| format!("write the files of CTDB node {number}"))?;
         Ok(node)
     }
 
-    fn write_files(&self, addresses: &[Ipv4Addr], lock: &str) -> anyhow::Result<()> {
+    fn write_files(&self, addresses: &[Ipv4Addr], setup: &Setup) -> anyhow::Result<()> {
         let dir = &self.dir;
         for folder in ["events/legacy", "events/notification", "run", "var", "db/volatile", "db/persistent", "db/state"]
         {
@@ -69,9 +69,13 @@ impl Node {
         fs::write(dir.join("nodes"), nodes)?;
         fs::write(dir.join("public_addresses"), "")?;
         // Faults come faster here than in life: CTDB's default lets a recovery wait for 10 s after another one.
-        fs::write(dir.join("ctdb.tunables"), "RerecoveryTimeout=1\n")?;
+        let mut tunables = "RerecoveryTimeout=1\n".to_owned();
+        if let Some(interval) = setup.monitor_interval {
+            tunables.push_str(&format!("MonitorInterval={}\n", interval.as_secs()));
+        }
+        fs::write(dir.join("ctdb.tunables"), tunables)?;
         let own = addresses.get(self.number).context("no address")?;
-        let place = dir.display();
+        let (place, lock) = (dir.display(), &setup.lock);
         let conf = format!(
             "[logging]\n  location = file:{place}/log\n\
              [cluster]\n  cluster lock = {lock}\n  node address = {own}\n\
@@ -87,6 +91,12 @@ impl Node {
     #[must_use]
     pub fn number(&self) -> usize {
         self.number
+    }
+
+    /// Its CTDB_BASE.
+    #[must_use]
+    pub fn base(&self) -> &Path {
+        &self.dir
     }
 
     /// Its log.
@@ -180,6 +190,15 @@ impl Node {
         self.helper_processes().into_iter().filter(|process| !started.contains(&process.pid())).collect()
     }
 
+    /// Every living process that was started with this word.
+    #[must_use]
+    pub fn started_with(&self, word: &str) -> Vec<Process> {
+        let has_word =
+            |pid: &i32| told_of(*pid, "cmdline").split(|&byte| byte == 0).any(|other| other == word.as_bytes());
+        // What can be told by a look at one file first: this is asked often.
+        pids().filter(has_word).filter_map(|pid| self.own(pid)).collect()
+    }
+
     /// Kills every process of the node at once.
     pub fn kill(&self) -> anyhow::Result<()> {
         let mut killed = Vec::new();
@@ -208,9 +227,7 @@ impl Node {
 
     /// Every living process with this node's CTDB_BASE.
     fn processes(&self) -> Vec<Process> {
-        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.filter_map(|pid| self.own(pid)).collect()
+        pids().filter_map(|pid| self.own(pid)).collect()
     }
 
     /// The process with this number, if it lives and is this node's.
@@ -237,6 +254,12 @@ impl Node {
 fn said(output: &Output) -> String {
     let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).trim().to_owned());
     format!("{}; {out} {err}", output.status)
+}
+
+/// The numbers of all processes.
+fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 fn name_of(pid: i32) -> Option<String> {

@@ -123,7 +123,7 @@ pub(crate) struct Helper {
 }
 
 impl Helper {
-    /// Starts the helper of `lock`, with `more` arguments behind its own.
+    /// Starts the helper of `lock`, with `more` arguments before its own.
     ///
     /// # Errors
     /// Where it cannot be started: CTDB would get status 3.
@@ -135,7 +135,8 @@ impl Helper {
             fcntl(reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
         let mut command = Command::new(lock.program());
-        command.args(lock.arguments()).args(more);
+        // Before the others: behind a `--` in LOCK an option would be a word.
+        command.args(more).args(lock.arguments());
         command.stdin(Stdio::null()).stdout(writer).stderr(their_stderr).process_group(0);
         unblocked(&mut command);
         let started = Instant::now();

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::helper::{self, Event, Helper, Signals};
 use crate::lock::Lock;
 use crate::say::{self, Voice};
-use crate::{holder, question, status};
+use crate::{holder, question};
 
 /// Take the lock as CTDB would, hold it until Ctrl-C, and say what happens
 ///
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     wait_seconds: Duration,
 
     /// Give a helper that says nothing at most N seconds; CTDB gives it 120
-    #[arg(long, value_name = "N", default_value = "120", value_parser = status::at_least_a_second)]
+    #[arg(long, value_name = "N", default_value = "120", value_parser = mutex_core::at_least_a_second)]
     timeout_seconds: Duration,
 
     /// One JSON object a line

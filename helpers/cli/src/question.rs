@@ -1,4 +1,4 @@
-//! A question to a helper (`--status`, `--health`), or `--break`: the helper of LOCK started with options behind its own
+//! A question to a helper (`--status`, `--health`), or `--break`: the helper of LOCK started with options before its own
 //! arguments, and what it answered.
 //!
 //! Only for helpers of ours (`Lock::is_ours`): another one could take the lock instead.
@@ -19,6 +19,9 @@ const LAST: Duration = Duration::from_millis(500);
 /// An answer longer than this is cut; the core sends no more than 64 KiB.
 const ANSWER_MAX: usize = 128 * 1024;
 
+/// And has no more lines than these; ours say one.
+const LINES_MAX: usize = 1000;
+
 /// The option with which a helper limits its own time.
 const LIMIT: &str = "--acquire-timeout-seconds";
 
@@ -38,7 +41,7 @@ pub(crate) struct Answer {
     pub(crate) took: Duration,
 }
 
-/// Starts the helper of `lock` with `options` behind its own arguments and waits for its end.
+/// Starts the helper of `lock` with `options` before its own arguments and waits for its end.
 ///
 /// It has `limit` (whole seconds, at least one) for its answer, and says by itself then what keeps silent. Whatever hangs,
 /// this returns 2 s after that; the helper is told to end first, and killed at last.
@@ -110,10 +113,14 @@ fn collect(
     loop {
         match helper.next(None, Some(deadline))? {
             Event::Byte(byte) if stdout.len() < ANSWER_MAX => stdout.push(byte),
-            Event::Line(line) => stderr.push(line),
+            Event::Line(line) if stderr.len() < LINES_MAX => stderr.push(line),
             Event::Gone => return Ok(true),
             Event::Deadline => return Ok(false),
-            Event::Byte(_) | Event::End | Event::Signal(_) => {}
+            Event::Byte(_) | Event::Line(_) | Event::End | Event::Signal(_) => {}
+        }
+        // One that never stops talking is heard first, and would never come to its deadline.
+        if Instant::now() >= deadline {
+            return Ok(false);
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Args {
     lock: Option<String>,
 
     /// Wait for the store's answer at most N seconds
-    #[arg(long, value_name = "N", default_value = "5", value_parser = at_least_a_second)]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = mutex_core::at_least_a_second)]
     timeout_seconds: Duration,
 
     /// As one JSON object
@@ -41,11 +41,6 @@ Examples:
     a file, whichever helper holds it
   $ ctdb-mutex status '!/usr/libexec/ctdb/ctdb_mutex_fcntl_helper /clusterfs/ctdb/lock'  # exit 3
     not a helper of this suite, so not asked; it says how to ask about its lock";
-
-pub(crate) fn at_least_a_second(text: &str) -> Result<Duration, String> {
-    let time = mutex_core::seconds(text)?;
-    if time.is_zero() { Err("must be at least 1".to_owned()) } else { Ok(time) }
-}
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let lock = Lock::find(args.lock.as_deref())?;

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use super::etcd::Etcd;
 use super::guard::Guard;
+use super::in_memory;
 use super::network::Network;
 use crate::fault::Fault;
 use crate::process::programs;
@@ -28,6 +29,9 @@ const PLACE_VARIABLE: &str = "MUTEX_KEEPALIVED";
 
 /// How many there are; they have the numbers 0 and 1, and the names `node1` and `node2`.
 const NODES: usize = 2;
+
+/// More than its files need.
+const ROOM: u64 = 16 << 20;
 
 /// The subnet of the link of VRRP; etcd's is 0.
 const SUBNET: u8 = 1;
@@ -56,7 +60,7 @@ impl Pair {
     /// Makes both; keepalived is not started.
     pub fn new(setup: &Setup<'_>) -> anyhow::Result<Self> {
         programs::packaged(node::KEEPALIVED, "keepalived")?;
-        let dir = tempfile::Builder::new().prefix("mutex-keepalived-").tempdir().context("make a directory")?;
+        let dir = in_memory::directory("mutex-keepalived-", ROOM).context("make a directory")?;
         let guard = Guard::over(dir.path(), PLACE_VARIABLE)?;
         let record = Record::new(dir.path());
         let link = Network::switch(SUBNET)?;

@@ -14,7 +14,7 @@ pub mod etcd;
 pub mod fuse;
 pub mod gluster;
 mod guard;
-mod in_memory;
+pub mod in_memory;
 pub mod keepalived;
 pub mod moosefs;
 pub mod network;

@@ -138,7 +138,7 @@ fn no_lock() -> anyhow::Result<()> {
     let base = Base::new("[cluster]\n")?;
     base.options("CTDB_MUTEX_FAILURES=1")?;
     let said = base.expect("monitor", 0)?;
-    ensure!(said.contains("no lock"), "{said:?}");
+    ensure!(said.contains("no cluster lock"), "{said:?}");
     ensure!(!base.state().join("probe").exists(), "a probe was begun");
 
     let base = Base::new("")?;

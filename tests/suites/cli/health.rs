@@ -160,7 +160,7 @@ fn cannot_be_asked() -> anyhow::Result<()> {
     fs::write(dir.path().join("ctdb.conf"), "[cluster]\n")?;
     let answer_in_base = tool(["health"])?.env("CTDB_BASE", dir.path()).answer(LIMIT)?;
     let line = expect_line(&answer_in_base, 3, "UNKNOWN")?;
-    ensure!(line.contains("no lock") && line.contains("ctdb.conf"), "{line:?}");
+    ensure!(line.contains("no cluster lock") && line.contains("ctdb.conf"), "{line:?}");
     let line = expect_line(&answer(["health", "!helper on no path"])?, 3, "UNKNOWN")?;
     ensure!(line.contains("absolute"), "{line:?}");
     let lock = file_lock(&file)?;

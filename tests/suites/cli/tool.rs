@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use mutex_tests::process::answer::Answer;
 use mutex_tests::process::launch::Launch;
 use mutex_tests::process::programs;
+use mutex_tests::services::in_memory;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -43,9 +44,13 @@ pub(crate) fn expect_code(answer: &Answer, code: i32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A directory of the case's own, and a lock file in it that is not made.
+/// More than any file of a case needs.
+const ROOM: u64 = 1 << 20;
+
+/// A directory of the case's own, and a lock file in it that is not made. In memory: a proof a second, as the locks here have,
+/// would be late on a disk that others use.
 pub(crate) fn directory() -> anyhow::Result<(TempDir, PathBuf)> {
-    let dir = tempfile::Builder::new().prefix("mutex-").tempdir().context("make a directory")?;
+    let dir = in_memory::directory("mutex-", ROOM).context("make a directory")?;
     let file = dir.path().join("lock");
     Ok((dir, file))
 }

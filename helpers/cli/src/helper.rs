@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -128,19 +129,29 @@ impl Helper {
     /// # Errors
     /// Where it cannot be started: CTDB would get status 3.
     pub(crate) fn start(lock: &Lock, more: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new(lock.program());
+        // Before the others: behind a `--` in LOCK an option would be a word.
+        command.args(more).args(lock.arguments()).process_group(0);
+        Self::start_command(command, None)
+    }
+
+    /// Starts a command as CTDB starts a helper; in which process group, the caller says. Standard error goes to `elsewhere`,
+    /// where that is given, and is not read.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn start_command(mut command: Command, elsewhere: Option<OwnedFd>) -> anyhow::Result<Self> {
         sys::keep_children()?;
         let (pipe, writer) = pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe")?;
         let (stderr, their_stderr) = pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe")?;
         for reader in [&pipe, &stderr] {
             fcntl(reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
-        let mut command = Command::new(lock.program());
-        // Before the others: behind a `--` in LOCK an option would be a word.
-        command.args(more).args(lock.arguments());
-        command.stdin(Stdio::null()).stdout(writer).stderr(their_stderr).process_group(0);
+        command.stdin(Stdio::null()).stdout(writer).stderr(elsewhere.unwrap_or(their_stderr));
         unblocked(&mut command);
         let started = Instant::now();
-        let child = command.spawn().with_context(|| format!("cannot start {}", lock.program().display()))?;
+        let program = Path::new(command.get_program()).to_owned();
+        let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         // It holds the writing ends.
         drop(command);
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("the helper has no number")?;

@@ -109,6 +109,11 @@ impl Lock {
         &self.arguments
     }
 
+    /// Whether it is a file, and the helper ours.
+    pub(crate) fn is_a_file(&self) -> bool {
+        self.program.ends_with(FILE_HELPER)
+    }
+
     /// Whether the helper understands --status, --health and --break.
     ///
     /// # Errors

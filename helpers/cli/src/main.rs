@@ -74,6 +74,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Not of clap's commands, so neither in --help nor in the shells' completion.
+    if let Some(done) = test::parent::asked_for() {
+        return done;
+    }
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(error) => return said_by_clap(&error),

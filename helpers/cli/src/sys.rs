@@ -25,6 +25,15 @@ pub(crate) fn keep_children() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Lets the child of `command` lead a session of its own, and a process group, as ctdbd does that its helpers are with.
+///
+/// In a process group of this session a stopped helper would be woken, with SIGHUP, as soon as its parent dies: the kernel
+/// does that to a group that nobody of its session is responsible for any more. Below ctdbd it does not.
+pub(crate) fn own_session(command: &mut Command) -> &mut Command {
+    // SAFETY: between fork and exec only async-signal-safe functions may run: setsid(2) is, and nothing here allocates.
+    unsafe { command.pre_exec(|| nix::unistd::setsid().map(drop).map_err(io::Error::from)) }
+}
+
 /// What the command of `run` is before it becomes itself.
 pub(crate) struct Beginning {
     /// Its parent, with which it is to end.

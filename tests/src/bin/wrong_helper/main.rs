@@ -3,6 +3,8 @@
 //!     wrong_helper FILE [RECHECK-SECONDS [PING-TIMEOUT-SECONDS]]
 //!         [--lock-type posix|ofd|flock] [--acquire-timeout-seconds N] [--bug NAME]
 //!
+//! The variable WRONG_HELPER_BUG does the same where it is started without arguments.
+//!
 //! It keeps the contract with as little code as it takes, and shares none with the helpers it stands beside: a case of
 //! the contract suite that passes under its bug proves nothing. Which bug fails which case stands in the suite's table
 //! (`suites/contract/bugs.rs`); an unknown name is no bug, and then the table's trial fails.

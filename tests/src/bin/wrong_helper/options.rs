@@ -17,7 +17,9 @@ impl Options {
     /// The options, or the bug's name (a refusal can be wrong too) and what is wrong with them.
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, (String, String)> {
         let mut positional = Vec::new();
-        let (mut lock_type, mut bug, mut timeout) = ("posix".to_owned(), String::new(), "60".to_owned());
+        let (mut lock_type, mut timeout) = ("posix".to_owned(), "60".to_owned());
+        // Where a helper is started without arguments it is wrong by this.
+        let mut bug = std::env::var("WRONG_HELPER_BUG").unwrap_or_default();
         let mut arguments = arguments.peekable();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -20,6 +21,8 @@ use crate::options::Options;
 const SECOND_LOOK: Duration = Duration::from_millis(50);
 /// Time a supervisor has to go after a loss, or after its parent's end.
 const SUPERVISOR_LIMIT: Duration = Duration::from_millis(600);
+/// How much later than its deadline a supervisor may close its end.
+const SUPERVISOR_LATE: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(
     options: &Options,
@@ -52,6 +55,12 @@ pub(crate) fn run(
     // Until the supervisor says that it wrote the byte, it has the time of one proof for that.
     let mut unwritten = !options.has("no-acknowledgement");
     let mut deadline = Instant::now() + options.recheck + options.ping_timeout;
+    let guarded = Arc::new(Mutex::new(deadline));
+    if proofs && !options.has("worker-never-kills") && !options.has("no-deadline") {
+        let (guarded, supervisor) = (Arc::clone(&guarded), supervisor.try_clone()?);
+        let supervisor_fd = supervisor_fd.try_clone()?;
+        std::thread::spawn(move || guard(&guarded, &supervisor, &supervisor_fd));
+    }
     let mut next_proof = Instant::now() + options.recheck;
     let mut watched_parent = parent;
     loop {
@@ -101,7 +110,25 @@ pub(crate) fn run(
                 return Ok(());
             }
             deadline = Instant::now() + options.recheck + options.ping_timeout;
+            *guarded.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
         }
+    }
+}
+
+/// The other thread may hang in the file system. A supervisor that is stopped meanwhile has to be killed all the same.
+fn guard(deadline: &Mutex<Instant>, supervisor: &UnixStream, supervisor_fd: &OwnedFd) {
+    loop {
+        let at = *deadline.lock().unwrap_or_else(PoisonError::into_inner) + SUPERVISOR_LATE;
+        let left = at.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let mut fds = [PollFd::new(supervisor.as_fd(), PollFlags::empty())];
+            // One that has closed its end is about to go by itself.
+            if !poll(&mut fds, PollTimeout::ZERO).is_ok_and(|hung_up| hung_up > 0) {
+                let _ = pidfd_send_signal(supervisor_fd, Signal::KILL);
+            }
+            return;
+        }
+        std::thread::sleep(left);
     }
 }
 

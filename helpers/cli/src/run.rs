@@ -12,8 +12,9 @@
 //! command as children of one process, whose SIGKILL would release the lock under a command that goes on.
 //!
 //! Not promised: what only another process can end (a service that the command has systemd start), a command that waits
-//! in an uninterruptible call when the lock is lost, and both our processes killed at once, which counts as a frozen host:
-//! the kernel kills the command's first process then, and nobody the others, while the helper waits for the grace.
+//! in an uninterruptible call when the lock is lost, a file's lock whose worker is killed (the kernel frees it before
+//! anybody can know; the command is killed at once then), and both our processes killed at once, which counts as a frozen
+//! host: the kernel kills the command's first process then, and nobody the others, while the helper waits for the grace.
 
 mod cgroup;
 mod family;
@@ -47,13 +48,14 @@ const GRACE_OF_OTHERS: Duration = Duration::from_millis(200);
 /// have ended. Is the lock lost, COMMAND is ended before another can have it: SIGTERM to its process group, SIGKILL after
 /// three fifths of the grace, and whoever has left the group after it, at the latest after four fifths.
 ///
-/// What COMMAND leaves behind when it ends gets half a second, then SIGTERM, and SIGKILL after the grace. A service that
-/// COMMAND has systemd start is not COMMAND's, and not ended; nor can a process be killed that waits for a hung file
-/// system. Under systemd use KillMode=mixed.
+/// What COMMAND leaves behind when it ends gets half a second, then SIGTERM, and SIGKILL after the grace, or half a second
+/// where that is shorter. A service that COMMAND has systemd start is not COMMAND's, and not ended; nor can a process be
+/// killed that waits for a hung file system. Under systemd use KillMode=mixed.
 ///
 /// SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to COMMAND. Where standard input and output are a
-/// terminal, COMMAND has it; Ctrl-Z has no effect. A command that is stopped (SIGSTOP) keeps the lock. SIGKILL of
-/// ctdb-mutex kills COMMAND. Its keeper process killed at the same time counts as a host that fails: not all may be ended.
+/// terminal, COMMAND has it; Ctrl-Z has no effect. A command that is stopped (SIGSTOP) keeps the lock; the first four of
+/// these signals continue it. SIGKILL of ctdb-mutex kills COMMAND. Its keeper process killed at the same time counts as a
+/// host that fails: not all may be ended.
 ///
 /// Exit codes: COMMAND's own, 128+N where signal N ended it; 121 another holds the lock, 122 the store did not answer in
 /// time, 123 error (LOCK, options, helper), 124 the lock was lost; 126 COMMAND cannot be run, 127 it is not found.

@@ -18,6 +18,8 @@ impl Cgroup {
     /// Why there is none.
     pub(super) fn make() -> anyhow::Result<Self> {
         let made = Self(own_directory()?.join(format!("ctdb-mutex-run-{}", std::process::id())));
+        // Left by one of this number, killed with its keeper.
+        made.remove();
         fs::create_dir(&made.0).with_context(|| format!("cannot make {}", made.0.display()))?;
         if !made.0.join("cgroup.kill").exists() {
             made.remove();
@@ -36,10 +38,20 @@ impl Cgroup {
         let _ = fs::write(self.0.join("cgroup.kill"), "1");
     }
 
-    /// Removes it, if nobody is in it.
+    /// Removes it, and those below it, if nobody is in them.
     pub(super) fn remove(&self) {
-        let _ = fs::remove_dir(&self.0);
+        remove(&self.0);
     }
+}
+
+/// Another `run`'s is left below where its processes were killed with all others.
+fn remove(directory: &Path) {
+    for below in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if below.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove(&below.path());
+        }
+    }
+    let _ = fs::remove_dir(directory);
 }
 
 /// The directory of the cgroup that this process is in.

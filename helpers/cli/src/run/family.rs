@@ -12,12 +12,17 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::time::{Duration, Instant};
 
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, getpgid, kill_process, kill_process_group, waitid,
 };
 
 use super::cgroup::Cgroup;
+use crate::helper::Signals;
+
+/// While all are killed, the next look at who is left.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What the keeper calls itself, as in `ps -o comm`, and what its parent is called.
 pub(super) const KEEPER: &CStr = c"mutex-keeper";
@@ -60,14 +65,17 @@ impl Family {
     ///
     /// Where that is nobody there are no others either: whoever ends gives us its children before we can see it end.
     pub(super) fn left(&mut self) -> io::Result<Vec<Pid>> {
+        let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        // Before the list is read: what a command that ends in between had is not in that.
+        if let Some(leader) = self.leader {
+            let status = waitid(WaitId::Pid(leader), how | WaitIdOptions::NOWAIT)?;
+            self.ended = status.as_ref().and_then(code);
+        }
         loop {
             let mut left = Vec::new();
             let mut reaped = false;
             for child in children()? {
-                let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
                 if Some(child) == self.leader {
-                    let status = waitid(WaitId::Pid(child), how | WaitIdOptions::NOWAIT)?;
-                    self.ended = status.as_ref().and_then(code);
                     left.extend(self.ended.is_none().then_some(child));
                 } else if self.helper.is_some() && getpgid(Some(child)).ok() == self.helper {
                     // Its end is for whoever started it.
@@ -119,6 +127,18 @@ impl Family {
             cgroup.kill();
         }
         self.signal_children(Signal::KILL);
+    }
+
+    /// Kills until nobody is left; whoever hangs is waited for.
+    pub(super) fn end(&mut self, signals: &Signals) {
+        loop {
+            self.kill();
+            if self.left().is_ok_and(|left| !left.is_empty()) {
+                let _ = signals.wait(Some(Instant::now() + LOOK));
+            } else {
+                return;
+            }
+        }
     }
 
     /// Removes the cgroup, when nobody is left.

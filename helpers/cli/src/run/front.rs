@@ -6,7 +6,6 @@
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
-use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mutex_core::status::exit_code;
@@ -23,9 +22,6 @@ use super::keeper::{Keeper, PASSED};
 use super::{Job, OURS};
 use crate::helper::Signals;
 use crate::{say, sys};
-
-/// While the command is killed, the next look at who is left.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// How long a line waits for room.
 const STDERR_READY_MILLISECONDS: u8 = 50;
@@ -100,7 +96,7 @@ pub(super) fn run(job: &Job) -> anyhow::Result<u8> {
     let code = match ended.as_ref().map(WaitIdStatus::exit_status) {
         Ok(Some(code)) => u8::try_from(code).unwrap_or(OURS + exit_code::ERROR),
         _ => {
-            kill(&mut family, &signals);
+            family.end(&signals);
             hear(&ours, &mut family);
             let line = "the keeper process was killed: the command was killed too, and the lock is given back";
             complain(&format!("{}: {line}", job.lock.text()));
@@ -160,15 +156,6 @@ fn complain(line: &str) {
     let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     if poll(&mut fds, PollTimeout::from(STDERR_READY_MILLISECONDS)).is_ok_and(|ready| ready > 0) {
         say::complain(line);
-    }
-}
-
-/// Kills the command, and stays until nobody of it is left.
-fn kill(family: &mut Family, signals: &Signals) {
-    family.kill();
-    while family.left().is_ok_and(|left| !left.is_empty()) {
-        family.kill();
-        let _ = signals.wait(Some(Instant::now() + LOOK));
     }
 }
 

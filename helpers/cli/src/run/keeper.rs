@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use mutex_core::status::{Status, exit_code};
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, Signal as Sent, getpid, getppid, set_child_subreaper, set_parent_process_death_signal};
@@ -20,7 +20,7 @@ use super::family::{Family, KEEPER};
 use super::front::News;
 use super::{Job, OURS};
 use crate::helper::{Event, Helper, Signals};
-use crate::sys::{Beginning, begin};
+use crate::sys::{self, Beginning, begin};
 
 /// How often another's lock is looked at, where the helper cannot wait by itself; as long as ours pause.
 const LOOK: Duration = Duration::from_millis(250);
@@ -89,14 +89,10 @@ impl Plan {
         self.rest = earlier(self.rest, other.rest);
     }
 
-    fn alarm(&self) -> Option<Instant> {
-        let now = Instant::now();
+    /// What was due at `now` has been done.
+    fn alarm(&self, now: Instant) -> Option<Instant> {
         [self.term, self.kill, self.rest].into_iter().flatten().filter(|&at| at > now).min()
     }
-}
-
-fn is_due(at: Option<Instant>) -> bool {
-    at.is_some_and(|at| Instant::now() >= at)
 }
 
 impl Keeper<'_> {
@@ -108,6 +104,7 @@ impl Keeper<'_> {
         nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0))?;
         set_child_subreaper(Some(getpid()))?;
         set_parent_process_death_signal(Some(Sent::CHILD))?;
+        ensure!(!self.is_front_gone(), "the process that this one is the keeper of has ended");
         let _ = nix::sys::prctl::set_name(KEEPER);
         Ok(())
     }
@@ -117,7 +114,7 @@ impl Keeper<'_> {
         let code = self.settle().and_then(|()| self.take()).unwrap_or_else(|error| {
             self.say(&format!("{error:#}"));
             // Whatever it was, no command goes on without a keeper.
-            self.kill_all();
+            self.family.end(&self.signals);
             OURS + exit_code::ERROR
         });
         self.family.bury();
@@ -204,36 +201,33 @@ impl Keeper<'_> {
             self.finish(&mut helper, true)?;
             return Ok(OURS + exit_code::ERROR);
         }
-        match self.start_command() {
-            Ok(leader) => {
-                self.family.led_by(leader);
-                self.tell(&News::Command(leader));
-            }
-            Err((code, text)) => {
-                self.finish(&mut helper, true)?;
-                self.say(&text);
-                return Ok(code);
-            }
-        }
+        let leader = self.start_command()?;
+        self.family.led_by(leader);
+        self.tell(&News::Command(leader));
         let lost = self.watch(&mut helper)?;
         self.finish(&mut helper, true)?;
         Ok(if lost { OURS + exit_code::LOST } else { self.family.ended().unwrap_or(OURS + exit_code::ERROR) })
     }
 
-    fn start_command(&self) -> Result<Pid, (u8, String)> {
-        let [program, arguments @ ..] = &*self.job.command else { return Err((OURS, "no COMMAND".to_owned())) };
-        let shown = program.to_string_lossy();
+    /// Its program may be on a file system that hangs, and the lock be lost before it can start: nobody waits for that here,
+    /// and a process that was killed before it became the command never does.
+    fn start_command(&self) -> anyhow::Result<Pid> {
+        let (program, arguments) = self.job.command.split_first().context("no COMMAND")?;
         let mut command = Command::new(program);
         command.args(arguments).process_group(0);
         let door = self.family.cgroup().and_then(|cgroup| cgroup.door().ok());
         begin(&mut command, Beginning { keeper: getpid(), door, terminal: self.job.terminal });
+        if let Some(leader) = sys::fork().context("cannot start the command")? {
+            // The child does it too: whoever is first.
+            let group = nix::unistd::Pid::from_raw(leader.as_raw_nonzero().get());
+            let _ = nix::unistd::setpgid(group, group);
+            return Ok(leader);
+        }
         // What was found before the lock was taken can still fail here: its interpreter is not there, say.
-        let child = command.spawn().map_err(|error| {
-            let code = if error.kind() == io::ErrorKind::NotFound { super::NOT_FOUND } else { super::NOT_EXECUTABLE };
-            (code, format!("cannot run {shown}: {error}"))
-        })?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        pid.ok_or_else(|| (OURS + exit_code::ERROR, format!("{shown} has no process number")))
+        let error = command.exec();
+        self.say(&format!("cannot run {}: {error}", program.to_string_lossy()));
+        let code = if error.kind() == io::ErrorKind::NotFound { super::NOT_FOUND } else { super::NOT_EXECUTABLE };
+        std::process::exit(code.into())
     }
 
     /// Until nobody of the command is left. Whether the lock was lost before.
@@ -258,26 +252,35 @@ impl Keeper<'_> {
                 let term = Instant::now() + LINGER;
                 plan.no_later_than(Plan { term: Some(term), kill: Some(term + grace), ..Plan::default() });
             }
-            self.follow(&mut plan, &left);
+            let now = Instant::now();
+            self.follow(&mut plan, &left, now);
+            let alarm = plan.alarm(now);
             let event = if helper_gone {
-                self.signals.wait(plan.alarm())?.map_or(Event::Deadline, Event::Signal)
+                self.signals.wait(alarm)?.map_or(Event::Deadline, Event::Signal)
             } else {
-                helper.next(Some(&self.signals), plan.alarm())?
+                helper.next(Some(&self.signals), alarm)?
             };
             match event {
                 Event::Line(line) => self.show(&line),
-                Event::Signal(signal) if PASSED.contains(&signal) => self.family.signal(sent(signal)),
+                Event::Signal(signal) if PASSED.contains(&signal) => {
+                    self.family.signal(sent(signal));
+                    if stops(signal) {
+                        // One that is stopped (it has read from a terminal that is not its own, say) has to hear of it.
+                        self.family.signal(Sent::CONT);
+                    }
+                }
                 Event::Signal(_) | Event::Byte(_) | Event::Deadline => {}
                 Event::End => {
                     lost = true;
                     plan.no_later_than(Plan::within(self.job.time_to_end()));
-                    self.follow(&mut plan, &left);
+                    self.follow(&mut plan, &left, Instant::now());
                     self.say(&format!("{}: lost the lock, ending the command", self.job.lock.text()));
                 }
                 Event::Gone => {
                     helper_gone = true;
-                    // Killed: nobody waits for the command before the lock goes.
-                    if helper.status().is_some_and(|status| status.code().is_none()) {
+                    // Ours stay for the grace, unless the worker is gone, and a file's lock with it; and nobody waits for
+                    // the command before the lock goes where a helper was killed.
+                    if self.job.ours || helper.status().is_some_and(|status| status.code().is_none()) {
                         plan.no_later_than(Plan::kill_all());
                     }
                 }
@@ -286,7 +289,8 @@ impl Keeper<'_> {
     }
 
     /// Does what is due. The rest is killed again and again: what it forked comes to us.
-    fn follow(&mut self, plan: &mut Plan, left: &[Pid]) {
+    fn follow(&mut self, plan: &mut Plan, left: &[Pid], now: Instant) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| now >= at);
         if is_due(plan.term) {
             plan.term = None;
             self.family.signal(Sent::TERM);
@@ -305,13 +309,6 @@ impl Keeper<'_> {
         }
     }
 
-    fn kill_all(&mut self) {
-        while self.family.left().is_ok_and(|left| !left.is_empty()) {
-            self.family.kill();
-            let _ = self.signals.wait(Some(Instant::now() + LOOK));
-        }
-    }
-
     /// Waits for the helper's end, which it is told to come to, if so.
     fn finish(&mut self, helper: &mut Helper, tell: bool) -> anyhow::Result<()> {
         let limit = Instant::now() + HELPER_ENDS;
@@ -323,7 +320,11 @@ impl Keeper<'_> {
                 // The command is gone: ours need not wait for the grace, and know by a second signal.
                 Event::End if tell && self.job.ours => helper.signal(Sent::TERM),
                 Event::Line(line) => self.show(&line),
-                Event::Gone | Event::Deadline => return Ok(()),
+                Event::Gone | Event::Deadline => {
+                    // Waited for: there may be as many tries as seconds.
+                    helper.status();
+                    return Ok(());
+                }
                 Event::End | Event::Byte(_) | Event::Signal(_) => {}
             }
         }

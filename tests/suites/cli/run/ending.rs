@@ -1,23 +1,26 @@
 //! How a command ends: by itself, by signals, and what it leaves behind.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
+use mutex_tests::process::{Process, programs};
 use mutex_tests::roster::ANSWER_LIMIT;
 use mutex_tests::wait::wait_for;
 use rustix::process::Signal;
 
-use super::scene::Scene;
+use super::scene::{Scene, state};
 use crate::tool::{LIMIT, expect_code, text};
 
 pub(super) fn free_at_once() -> anyhow::Result<()> {
     let scene = Scene::new()?;
-    for _ in 0..5 {
+    for _ in 0..3 {
         let start = std::time::Instant::now();
-        expect_code(&scene.script("true")?.answer(LIMIT)?, 0)?;
+        // The longest grace that this lock has room for.
+        let launch = scene.script_under(&scene.lock, &["--grace-milliseconds", "1000"], "true")?;
+        expect_code(&launch.answer(LIMIT)?, 0)?;
         let took = start.elapsed();
-        // Its own limit for a grace is half a second.
-        ensure!(took < std::time::Duration::from_millis(450), "a command that does nothing took {took:?}");
+        ensure!(took < std::time::Duration::from_secs(1), "a command that does nothing took {took:?}");
         // Contended is looked at twice, so asked of one who looks on until it is free.
         let next = scene.waiter("0")?;
         next.expect('0', ANSWER_LIMIT).context("after the end of ctdb-mutex")?;
@@ -54,11 +57,18 @@ pub(super) fn signals() -> anyhow::Result<()> {
     scene.waiter("0")?.expect('0', ANSWER_LIMIT)
 }
 
+/// And with one that it has made below, as another run in it does.
 pub(super) fn cgroup() -> anyhow::Result<()> {
     let scene = Scene::new()?;
     let own = |cgroups: &str| cgroups.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_owned();
     let here = own(&std::fs::read_to_string("/proc/self/cgroup")?);
-    let answer = scene.script_under(&scene.lock, &["-v"], "cat /proc/self/cgroup")?.answer(LIMIT)?;
+    let script = r#"
+        cat /proc/self/cgroup
+        for mount in /sys/fs/cgroup /sys/fs/cgroup/unified; do
+            own=$mount$(sed -n s/^0:://p /proc/self/cgroup)
+            case $own in *ctdb-mutex-run-*) [ ! -d "$own" ] || mkdir "$own/below" ;; esac
+        done"#;
+    let answer = scene.script_under(&scene.lock, &["-v"], script)?.answer(LIMIT)?;
     expect_code(&answer, 0)?;
     let there = own(&text(&answer));
     if there == here {
@@ -116,4 +126,54 @@ pub(super) fn left_behind() -> anyhow::Result<()> {
     let alive = scene.alive()?;
     ensure!(alive.is_empty(), "the lock is free, and {alive:?} are there");
     Ok(())
+}
+
+/// The list of children was read while the command lived, and the command looked at when it did not: strace makes the
+/// keeper slow between the two.
+pub(super) fn ends_at_a_look() -> anyhow::Result<()> {
+    let scene = Scene::new()?;
+    let script = r#"
+        trap 'sleep 0.1; exit 4' USR1
+        setsid sh -c 'echo $$ >>$DIR/started; exec sleep 100' &
+        wait"#;
+    let waiting = {
+        let mut running = scene.start(scene.script(script)?, 1)?;
+        let keeper = running.keeper.pid().to_string();
+        let mut strace = Command::new(programs::packaged("/usr/bin/strace", "strace")?)
+            .args(["-e", "trace=waitid", "-e", "inject=waitid:delay_enter=200000", "-p", &keeper])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let traced = || {
+            let status = std::fs::read_to_string(format!("/proc/{keeper}/status")).unwrap_or_default();
+            (!status.contains("TracerPid:\t0\n")).then_some(())
+        };
+        let tried = wait_for("strace to attach", LIMIT, traced).and_then(|_| {
+            running.front.signal(Signal::USR1)?;
+            let waiting = scene.waiter("30")?;
+            running.expect_code(4)?;
+            Ok(waiting)
+        });
+        // It ends with the keeper.
+        if tried.is_err() {
+            Process::open(i32::try_from(strace.id())?)?.signal(Signal::KILL)?;
+        }
+        strace.wait()?;
+        tried?
+    };
+    waiting.expect('0', LIMIT)?;
+    let alive = scene.alive()?;
+    ensure!(alive.is_empty(), "the lock is free, and {alive:?} are there");
+    Ok(())
+}
+
+/// As one does that reads from a terminal which another has.
+pub(super) fn stopped() -> anyhow::Result<()> {
+    let scene = Scene::new()?;
+    let mut running = scene.start(scene.script("echo $$ >>$DIR/started; kill -STOP $$; sleep 100")?, 1)?;
+    let command = scene.processes()?[0];
+    wait_for("the command to stop", LIMIT, || (state(command) == Some('T')).then_some(()))?;
+    scene.expect_held().context("while the command is stopped")?;
+    running.front.signal(Signal::TERM)?;
+    running.expect_code(143)
 }

@@ -155,6 +155,21 @@ pub(super) fn helper() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// With a second to end the command would have 0.6 s until SIGKILL, and the lock is another's.
+pub(super) fn worker() -> anyhow::Result<()> {
+    let scene = Scene::new()?;
+    let launch = scene.script_under(&scene.lock, &["--grace-milliseconds", "1000"], SPREADING)?;
+    let mut running = scene.start(launch, SPREAD)?;
+    let command = Process::open(scene.processes()?[0])?;
+    running.helper()?.child(LIMIT)?.signal(Signal::KILL)?;
+    let took = command.wait_gone(LIMIT)?;
+    ensure!(took < NOISE, "the command was killed after {took:?}");
+    running.expect_code(124)?;
+    let alive = scene.alive()?;
+    ensure!(alive.is_empty(), "the command's processes {alive:?} are there");
+    Ok(())
+}
+
 /// By systemd, say, or an admin. The command has a second to end, and is killed after 0.6 s.
 pub(super) fn helper_told_to_end() -> anyhow::Result<()> {
     let scene = Scene::new()?;

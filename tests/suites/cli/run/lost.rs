@@ -1,5 +1,6 @@
 //! The lock lost.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail, ensure};
@@ -12,8 +13,8 @@ use mutex_tests::services::etcd::{Etcd, Setup};
 use mutex_tests::services::fuse::{HungFs, Locks};
 use mutex_tests::wait::wait_for;
 
-use super::scene::{Running, Scene, waiter};
-use crate::tool::{LIMIT, expect_code, file_lock};
+use super::scene::{Running, Scene, state, waiter};
+use crate::tool::{LIMIT, expect_code, file_lock, tool};
 
 /// Deaf to all that can be ignored; its last sign of life is the last line.
 const DEAF: &str = r#"
@@ -142,6 +143,32 @@ pub(super) fn thawed() -> anyhow::Result<()> {
     let alive = scene.alive()?;
     ensure!(alive.is_empty(), "the lock is free, and {alive:?} are there");
     running.expect_code(124)
+}
+
+/// The program is on a file system that hangs, and with it the call that starts it.
+pub(super) fn not_yet_started() -> anyhow::Result<()> {
+    let scene = Scene::new()?;
+    let fs = HungFs::mount(Locks::Local)?;
+    let program = fs.path().join("program");
+    std::fs::write(&program, "#!/bin/sh\necho ran >>$DIR/ran\n")?;
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
+    let fault = fs.reads_hang();
+    let hung = fault.inject()?;
+    let dir = scene.file.parent().context("the lock is in a directory")?;
+    let launch = tool(["run", &scene.lock, "--", &program.display().to_string()])?.env("DIR", dir);
+    let mut run = launch.start()?;
+    let keeper = run.worker()?;
+    let hangs = || keeper.children().into_iter().any(|pid| state(pid) == Some('D')).then_some(());
+    wait_for("the start of the command to hang", LIMIT, hangs)?;
+    std::fs::remove_file(&scene.file)?;
+    let said = || run.stderr().is_ok_and(|said| said.contains("ending the command")).then_some(());
+    let told = wait_for("the loss", LIMIT, said);
+    hung.heal()?;
+    told?;
+    let code = run.exit_code(LIMIT)?;
+    ensure!(code == 124, "exit code {code}; it said {:?}", run.stderr()?);
+    ensure!(scene.notes("ran").is_empty(), "the command ran when the lock was another's");
+    Ok(())
 }
 
 /// A full pipe: whoever writes there waits.

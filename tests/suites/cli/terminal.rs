@@ -101,12 +101,14 @@ fn words() -> anyhow::Result<()> {
     ensure!(screen.contains("taken in") && screen.contains(" ms") && !screen.contains("milliseconds="), "{screen}");
     ensure!(!is_free(&file), "it says that it holds the lock, and the lock is free");
 
-    // What a second terminal sees.
-    let other = Terminal::open()?;
-    other.runs("hold", &lock)?;
-    let screen = other.shows("held by process")?;
+    // What a second terminal sees; the holder's line is written after the lock is taken, by the way.
+    let named = || {
+        let other = Terminal::open().ok()?;
+        other.runs("hold", &lock).ok()?;
+        other.shows("ready1").ok().filter(|screen| screen.contains("held by process"))
+    };
+    let (screen, _) = wait_for("hold to name the holder", LIMIT, named)?;
     ensure!(screen.contains("contended after"), "{screen}");
-    other.shows("ready1")?;
 
     terminal.key("C-c")?;
     let screen = terminal.shows("ready0")?;

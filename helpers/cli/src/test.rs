@@ -110,10 +110,10 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  $ ctdb-mutex test --yes /clusterfs/ctdb/test.lock
-    the rules that need no command of yours: a minute, most of it the default lease
-  $ ctdb-mutex test --lease-seconds 3 --tap '!/usr/libexec/ctdb/ctdb_mutex_file_helper /clusterfs/ctdb/test.lock 1 2'
-    the same with a short lease, for a test harness
+  $ ctdb-mutex test --yes '!/usr/libexec/ctdb/ctdb_mutex_file_helper /clusterfs/ctdb/test.lock 1 2' --lease-seconds 3
+    all rules that need no command of yours; with the default times it takes a minute, most of it the lease
+  $ ctdb-mutex test --rule one-byte,contended,sigterm-held --tap --yes /clusterfs/ctdb/test.lock
+    some of them, for a test harness
   $ ctdb-mutex test --rule lost --break '/usr/bin/rm /clusterfs/ctdb/test.lock' --yes /clusterfs/ctdb/test.lock
     one rule: the lock taken away while it is held
   $ ctdb-mutex test --list

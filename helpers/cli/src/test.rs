@@ -110,7 +110,7 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  $ ctdb-mutex test --yes '!/usr/libexec/ctdb/ctdb_mutex_file_helper /clusterfs/ctdb/test.lock 1 2' --lease-seconds 3
+  $ ctdb-mutex test --yes '!/usr/libexec/ctdb/ctdb_mutex_file_helper /clusterfs/ctdb/test.lock 1 1' --lease-seconds 2
     all rules that need no command of yours; with the default times it takes a minute, most of it the lease
   $ ctdb-mutex test --rule one-byte,contended,sigterm-held --tap --yes /clusterfs/ctdb/test.lock
     some of them, for a test harness

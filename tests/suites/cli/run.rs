@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     ("run: 121 with one line where another holds the lock", codes::contended),
     ("run: 122 with one line where the store does not answer", codes::timed_out),
     ("run: 123 for a wrong LOCK, a helper's error, and options that cannot be understood", codes::errors),
+    ("run: a helper that says no and stays is told to end", codes::helper_that_stays),
     ("run: 126 and 127 for a command that cannot be run or found, and the lock is not tried", codes::no_such_command),
     ("run: standard input and output are the command's alone", codes::streams),
     ("run: inside another run: both locks are held", turns::nested),

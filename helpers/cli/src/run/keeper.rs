@@ -320,9 +320,14 @@ impl Keeper<'_> {
                 // The command is gone: ours need not wait for the grace, and know by a second signal.
                 Event::End if tell && self.job.ours => helper.signal(Sent::TERM),
                 Event::Line(line) => self.show(&line),
-                Event::Gone | Event::Deadline => {
+                Event::Gone => {
                     // Waited for: there may be as many tries as seconds.
                     helper.status();
+                    return Ok(());
+                }
+                Event::Deadline => {
+                    // It has said no, and stays.
+                    helper.signal(Sent::TERM);
                     return Ok(());
                 }
                 Event::End | Event::Byte(_) | Event::Signal(_) => {}

@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use mutex_tests::process::answer::Answer;
 use mutex_tests::process::programs;
 use mutex_tests::services::fuse::{HungFs, Locks};
+use mutex_tests::wait::wait_for;
 
 use super::scene::Scene;
 use crate::tool::{LIMIT, answer, expect_code, file_lock, text, tool};
@@ -74,6 +75,20 @@ pub(super) fn errors() -> anyhow::Result<()> {
         expect_code(&answer, 123).with_context(|| format!("{arguments:?}"))?;
         ensure!(!answer.stderr.is_empty(), "{arguments:?}: not a word");
     }
+    Ok(())
+}
+
+pub(super) fn helper_that_stays() -> anyhow::Result<()> {
+    let scene = Scene::new()?;
+    let helper = scene.path("helper");
+    std::fs::write(&helper, "#!/bin/sh\necho $$ >>$DIR/started\nprintf 3\nexec sleep 100\n")?;
+    std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755))?;
+    let answer = scene.script_under(&format!("!{}", helper.display()), &[], "echo ran")?.answer(LIMIT)?;
+    expect_code(&answer, 123)?;
+    one_line(&answer, "status 3")?;
+    ensure!(answer.stdout.is_empty(), "the command ran");
+    ensure!(scene.processes()?.len() == 1, "the helper was not started once");
+    wait_for("the helper to end", LIMIT, || scene.alive().is_ok_and(|alive| alive.is_empty()).then_some(()))?;
     Ok(())
 }
 

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use mutex_core::status::exit_code;
-use mutex_core::{milliseconds, seconds};
+use mutex_core::{at_least_a_second, milliseconds, seconds};
 use nix::unistd::{AccessFlags, access};
 
 use crate::lock::Lock;
@@ -69,6 +69,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "0", value_parser = seconds)]
     wait_seconds: Duration,
 
+    /// Give a helper that says nothing at most N seconds, beside those; CTDB gives it 120
+    #[arg(long, value_name = "N", default_value = "120", value_parser = at_least_a_second)]
+    timeout_seconds: Duration,
+
     /// What COMMAND has to end when the lock is lost; taken from the time that the store may stall for
     ///
     /// A helper that is not one of ours cannot be told: COMMAND has 200 ms at most then, and the lock may be another's.
@@ -102,6 +106,8 @@ struct Job {
     /// Whether its helper is one of ours.
     ours: bool,
     wait: Duration,
+    /// What a helper has to answer, beside that.
+    timeout: Duration,
     grace: Duration,
     verbose: bool,
     /// Whether the command gets our terminal.
@@ -129,7 +135,7 @@ pub(crate) fn usage_code() -> u8 {
 }
 
 fn run_command(args: Args) -> anyhow::Result<u8> {
-    let Args { lock, wait_seconds: wait, grace_milliseconds: grace, verbose, command } = args;
+    let Args { lock, wait_seconds: wait, timeout_seconds: timeout, grace_milliseconds: grace, verbose, command } = args;
     let lock = Lock::find(lock.as_deref())?;
     let ours = lock.is_ours()?;
     if let Some(code) = command.first().and_then(|program| missing(program)) {
@@ -137,7 +143,7 @@ fn run_command(args: Args) -> anyhow::Result<u8> {
         say::complain(&format!("{}: {why}; the lock was not tried", command[0].to_string_lossy()));
         return Ok(code);
     }
-    front::run(&Job { lock, ours, wait, grace, verbose, terminal: front::has_terminal(), command })
+    front::run(&Job { lock, ours, wait, timeout, grace, verbose, terminal: front::has_terminal(), command })
 }
 
 /// What a shell's exit code would be for a program that it cannot start.

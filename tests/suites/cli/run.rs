@@ -24,6 +24,7 @@ pub(crate) const CASES: &[Case] = &[
     ("run: the exit code is the command's, 128 + N where signal N ended it", codes::of_the_command),
     ("run: 121 with one line where another holds the lock", codes::contended),
     ("run: 122 with one line where the store does not answer", codes::timed_out),
+    ("run: 122 with one line for a helper that says nothing, which is told to end", codes::mute),
     ("run: 123 for a wrong LOCK, a helper's error, and options that cannot be understood", codes::errors),
     ("run: a helper that says no and stays is told to end", codes::helper_that_stays),
     ("run: 126 and 127 for a command that cannot be run or found, and the lock is not tried", codes::no_such_command),

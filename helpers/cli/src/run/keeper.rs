@@ -50,6 +50,8 @@ enum Answer {
     Not(Status),
     /// Ended without a status.
     Silent,
+    /// Has said nothing, and does not end.
+    Mute,
     /// We were told to stop, by this signal.
     Stopped(Signal),
     FrontGone,
@@ -139,14 +141,14 @@ impl Keeper<'_> {
             let code = match answer {
                 Answer::Held => return self.hold(helper),
                 Answer::Not(Status::Contended) => exit_code::CONTENDED,
-                Answer::Not(Status::TimedOut) => exit_code::TIMED_OUT,
+                Answer::Not(Status::TimedOut) | Answer::Mute => exit_code::TIMED_OUT,
                 Answer::Not(_) | Answer::Silent | Answer::FrontGone => exit_code::ERROR,
                 Answer::Stopped(signal) => {
                     self.finish(&mut helper, true)?;
                     return Ok(128 + signal as u8);
                 }
             };
-            self.finish(&mut helper, matches!(answer, Answer::FrontGone))?;
+            self.finish(&mut helper, matches!(answer, Answer::FrontGone | Answer::Mute))?;
             match answer {
                 Answer::Not(Status::Contended) if !self.job.ours && Instant::now() < until => match self.pause()? {
                     Some(code) => return Ok(code),
@@ -156,6 +158,7 @@ impl Keeper<'_> {
                 Answer::Not(status) if !self.helper_spoke => {
                     self.say(&format!("{lock}: status {} from the helper", char::from(status.byte())));
                 }
+                Answer::Mute => self.say(&format!("{lock}: timed out: no status from the helper; it was told to end")),
                 Answer::Silent if !self.helper_spoke => self.say(&format!("{lock}: the helper ended without a status")),
                 _ => {}
             }
@@ -165,8 +168,9 @@ impl Keeper<'_> {
 
     /// Waits for the helper's status.
     fn answer(&mut self, helper: &mut Helper) -> anyhow::Result<Answer> {
+        let deadline = helper.started() + self.job.wait + self.job.timeout;
         loop {
-            match helper.next(Some(&self.signals), None)? {
+            match helper.next(Some(&self.signals), Some(deadline))? {
                 Event::Byte(byte) => {
                     return Ok(match Status::from_byte(byte) {
                         Some(Status::Held) => Answer::Held,
@@ -177,7 +181,8 @@ impl Keeper<'_> {
                 Event::Line(line) => self.show(&line),
                 Event::Signal(Signal::SIGCHLD) if self.is_front_gone() => return Ok(Answer::FrontGone),
                 Event::Signal(signal) if stops(signal) => return Ok(Answer::Stopped(signal)),
-                Event::Signal(_) | Event::Deadline => {}
+                Event::Deadline => return Ok(Answer::Mute),
+                Event::Signal(_) => {}
             }
         }
     }

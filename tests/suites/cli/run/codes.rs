@@ -56,6 +56,30 @@ pub(super) fn timed_out() -> anyhow::Result<()> {
     Ok(())
 }
 
+pub(super) fn mute() -> anyhow::Result<()> {
+    let scene = Scene::new()?;
+    let lock = helper_script(&scene, "exec sleep 100")?;
+    let answer = scene.script_under(&lock, &["--timeout-seconds", "1"], "echo ran")?.answer(LIMIT)?;
+    expect_code(&answer, 122)?;
+    one_line(&answer, "timed out")?;
+    expect_none_left(&scene)
+}
+
+/// LOCK for a helper of this script, which notes itself in `started`.
+fn helper_script(scene: &Scene, lines: &str) -> anyhow::Result<String> {
+    let helper = scene.path("helper");
+    std::fs::write(&helper, format!("#!/bin/sh\necho $$ >>$DIR/started\n{lines}\n"))?;
+    std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755))?;
+    Ok(format!("!{}", helper.display()))
+}
+
+/// One helper was started, and has ended.
+fn expect_none_left(scene: &Scene) -> anyhow::Result<()> {
+    ensure!(scene.processes()?.len() == 1, "the helper was not started once");
+    wait_for("the helper to end", LIMIT, || scene.alive().is_ok_and(|alive| alive.is_empty()).then_some(()))?;
+    Ok(())
+}
+
 pub(super) fn errors() -> anyhow::Result<()> {
     let scene = Scene::new()?;
     let answer_of = |lock: &str| scene.script_under(lock, &[], "echo ran")?.answer(LIMIT);
@@ -80,16 +104,12 @@ pub(super) fn errors() -> anyhow::Result<()> {
 
 pub(super) fn helper_that_stays() -> anyhow::Result<()> {
     let scene = Scene::new()?;
-    let helper = scene.path("helper");
-    std::fs::write(&helper, "#!/bin/sh\necho $$ >>$DIR/started\nprintf 3\nexec sleep 100\n")?;
-    std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755))?;
-    let answer = scene.script_under(&format!("!{}", helper.display()), &[], "echo ran")?.answer(LIMIT)?;
+    let lock = helper_script(&scene, "printf 3\nexec sleep 100")?;
+    let answer = scene.script_under(&lock, &[], "echo ran")?.answer(LIMIT)?;
     expect_code(&answer, 123)?;
     one_line(&answer, "status 3")?;
     ensure!(answer.stdout.is_empty(), "the command ran");
-    ensure!(scene.processes()?.len() == 1, "the helper was not started once");
-    wait_for("the helper to end", LIMIT, || scene.alive().is_ok_and(|alive| alive.is_empty()).then_some(()))?;
-    Ok(())
+    expect_none_left(&scene)
 }
 
 pub(super) fn configured() -> anyhow::Result<()> {

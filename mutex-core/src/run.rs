@@ -122,6 +122,8 @@ impl From<anyhow::Error> for Stop {
 
 /// Status `3`, a line, and the exit code.
 fn refuse(program: &str, pipe: &Pipe, line: &str) -> u8 {
+    // CTDB sends SIGTERM as soon as it has read the byte; the line comes after that, as both may go into one pipe.
+    let _ = stopping().thread_block();
     pipe.write(Status::Error);
     fail(program, line)
 }
@@ -196,6 +198,11 @@ fn start<B: Backend>(program: &str, pipe: Pipe, helper: Helper<B>) -> Result<u8,
     Ok(supervisor.run())
 }
 
+/// The signals that mean "release and go".
+fn stopping() -> SigSet {
+    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
+}
+
 /// All that has to be there before the fork.
 struct Prepared {
     signals: SignalFd,
@@ -214,7 +221,7 @@ impl Prepared {
             Parent::Unwatched => None,
             Parent::Gone => return Ok(None),
         };
-        let stopping = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+        let stopping = stopping();
         stopping.thread_block().context("cannot block signals")?;
         let signals = SignalFd::with_flags(&stopping, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let (ours, theirs) = wire::pair().context("cannot make a socket pair")?;

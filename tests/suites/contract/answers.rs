@@ -105,12 +105,18 @@ fn second_look(row: &Row) -> anyhow::Result<()> {
 }
 
 fn no_arguments(row: &Row) -> anyhow::Result<()> {
+    /// The byte and the line are apart by microseconds.
+    const ROUNDS: u32 = 10;
     let bench = row.bench()?;
-    let helper = bench.launch_without_arguments().start()?;
-    helper.expect('3', ANSWER_LIMIT)?;
-    helper.end(GONE)?;
-    helper.gone(GONE)?;
-    helper.one_line()?;
+    for _ in 0..ROUNDS {
+        let helper = bench.launch_without_arguments().start()?;
+        helper.expect('3', ANSWER_LIMIT)?;
+        // As CTDB does, which has read what it wanted.
+        helper.signal(Signal::TERM)?;
+        helper.end(GONE)?;
+        helper.gone(GONE)?;
+        helper.one_line()?;
+    }
     Ok(())
 }
 

@@ -36,6 +36,8 @@ pub(crate) fn block_signals(options: &Options) -> anyhow::Result<SignalFd> {
 
 /// Answers `3` to what cannot get better by waiting.
 pub(crate) fn refuse(bug: &str, message: &str) -> anyhow::Result<ExitCode> {
+    // Whoever reads the byte may send SIGTERM at once, and the line comes later.
+    SigSet::all().thread_block()?;
     if bug == "trusts-stderr" {
         let mut stderr = std::io::stderr();
         stderr.write_all(format!("{message}\n").as_bytes())?;

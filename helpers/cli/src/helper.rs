@@ -270,6 +270,11 @@ impl Helper {
         poll(&mut fds, PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX)).is_ok_and(|ready| ready > 0)
     }
 
+    /// Whether its standard error has ended, as far as it has been read.
+    pub(crate) fn has_said_all(&self) -> bool {
+        self.stderr.is_none()
+    }
+
     /// How it ended; `None` while it has not.
     pub(crate) fn status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()

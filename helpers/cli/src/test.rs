@@ -11,6 +11,8 @@
 //! | `processes` | rules: a process killed or stopped |
 //! | `hung` | rules with --freeze |
 //! | `lost` | rules with --break |
+//! | `with` | the rule with --with |
+//! | `advice` | rules that CTDB does not depend on |
 //! | `bench` | what the rules stand on |
 //! | `subject` | a helper under test |
 //! | `process` | processes as /proc shows them |
@@ -18,6 +20,7 @@
 //! | `shell` | the operator's commands |
 //! | `report` | how it is said |
 
+mod advice;
 mod answers;
 mod bench;
 mod hung;
@@ -30,11 +33,12 @@ mod rule;
 mod shell;
 mod stopping;
 mod subject;
+mod with;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use mutex_core::status::exit_code;
 use nix::sys::signal::Signal;
 
@@ -62,6 +66,11 @@ const TAKES_PER_RULE: usize = 3;
 /// With commands of yours that freeze and thaw the store, and that take the lock away from whoever holds it, the
 /// rules for those cases are tried too. /bin/sh runs them; the store is thawed in any case.
 ///
+/// --with names another helper on the same lock, say the one that is to be replaced: each must be contended while
+/// the other holds. CTDB must not be using that either.
+///
+/// Some rules CTDB does not depend on. Where one of these does not hold, that is advice, and no failure.
+///
 /// Exit code: 0 all rules hold, 1 one does not, 3 could not test.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment, after_help = EXAMPLES)]
@@ -86,6 +95,10 @@ pub(crate) struct Args {
     /// A command that takes the lock away from its holder
     #[arg(long = "break", value_name = "CMD")]
     take_away: Option<String>,
+
+    /// Another helper on the same lock, as in ctdb.conf
+    #[arg(long, value_name = "LOCK2")]
+    with: Option<String>,
 
     /// Try these rules alone
     #[arg(long = "rule", value_name = "ID,ID…", value_delimiter = ',')]
@@ -116,6 +129,9 @@ Examples:
     some of them, for a test harness
   $ ctdb-mutex test --rule lost --break '/usr/bin/rm /clusterfs/ctdb/test.lock' --yes /clusterfs/ctdb/test.lock
     one rule: the lock taken away while it is held
+  $ ctdb-mutex test --rule excludes --yes '!/usr/libexec/ctdb/ctdb_mutex_file_helper /clusterfs/ctdb/test.lock' \
+      --with '!/usr/libexec/ctdb/ctdb_mutex_fcntl_helper /clusterfs/ctdb/test.lock'
+    before nodes move from one helper to another one by one: whether both take the same lock
   $ ctdb-mutex test --list
     all rules
 
@@ -124,7 +140,7 @@ For etcd, say, the store's commands are --freeze 'kill -STOP PID PID PID' --thaw
 
 /// Every rule, in the order in which they are tried.
 fn all_rules() -> Vec<Rule> {
-    [answers::RULES, stopping::RULES, processes::RULES, hung::RULES, lost::RULES].concat()
+    [answers::RULES, stopping::RULES, processes::RULES, with::RULES, hung::RULES, lost::RULES, advice::RULES].concat()
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -135,6 +151,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let rules = chosen(&args.rules)?;
     let lock = Lock::find(args.lock.as_deref())?;
+    let other = args.with.as_deref().map(|text| Lock::find(Some(text)).context("--with")).transpose()?;
     let lease = args.lease_seconds.unwrap_or(if lock.is_a_file() { LEASE_OF_A_FILE } else { LEASE });
     form.plan(lock.text(), rules.len(), &plan(&lock, &rules, &args, lease));
     if !args.yes && !report::agreed() {
@@ -142,7 +159,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let shown = lock.clone();
     let Args { freeze, thaw, take_away, .. } = args;
-    let given = Given { lock, lease: Duration::from_secs(lease), freeze, thaw, take_away };
+    let given = Given { lock, lease: Duration::from_secs(lease), freeze, thaw, take_away, other };
     let bench = Bench::new(given, form.progress())?;
     let outcome = look_first(&bench, &shown).and_then(|()| {
         bench.sweep();
@@ -191,6 +208,9 @@ fn plan(lock: &Lock, rules: &[Rule], args: &Args, lease: u64) -> Vec<String> {
     ];
     let mut commands = vec![("--freeze", &args.freeze), ("--thaw", &args.thaw), ("--break", &args.take_away)];
     commands.retain(|(_, command)| command.is_some());
+    if let Some(other) = &args.with {
+        words.push(format!("The same with this one, as --with says: {other}"));
+    }
     for (option, command) in commands {
         words.push(format!("Runs, as {option} says: {}", command.as_deref().unwrap_or_default()));
     }
@@ -239,10 +259,11 @@ fn try_all(bench: &Bench, form: Form, rules: &[Rule]) -> Result<Count, Stop> {
         match verdict {
             Verdict::Ok => count.ok += 1,
             Verdict::NotOk(_) => count.not_ok += 1,
+            Verdict::Advice(_) => count.advice += 1,
             Verdict::Skipped(_) => count.skipped += 1,
         }
         form.verdict(number + 1, rule, &verdict, time, &killed);
-        if left_held.is_none() && (matches!(verdict, Verdict::NotOk(_)) || !killed.is_empty()) {
+        if left_held.is_none() && (matches!(verdict, Verdict::NotOk(_) | Verdict::Advice(_)) || !killed.is_empty()) {
             match make_free(bench) {
                 Err(Stop::Broken(_)) => left_held = Some(format!("{} left the lock held", rule.id)),
                 done => done?,
@@ -258,6 +279,7 @@ fn try_one(bench: &Bench, rule: &Rule) -> Result<(Verdict, Option<Duration>, Vec
         Needs::Nothing => true,
         Needs::Freeze => bench.can_freeze(),
         Needs::Break => bench.can_break(),
+        Needs::With => bench.has_other(),
     };
     if !possible {
         return Ok((Verdict::Skipped(format!("needs {}", rule.needs.options())), None, Vec::new()));
@@ -267,6 +289,7 @@ fn try_one(bench: &Bench, rule: &Rule) -> Result<(Verdict, Option<Duration>, Vec
     bench.ensure_not_told()?;
     match outcome {
         Ok(time) => Ok((Verdict::Ok, Some(time), killed)),
+        Err(Stop::Broken(why)) if rule.advice => Ok((Verdict::Advice(why), None, killed)),
         Err(Stop::Broken(why)) => Ok((Verdict::NotOk(why), None, killed)),
         Err(Stop::Skip(why)) => Ok((Verdict::Skipped(why), None, killed)),
         Err(stop) => Err(stop),

@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     ("test: the distribution's RADOS helper gets the verdicts that were observed by hand", theirs::rados),
     ("test: each bug of the wrong helper fails its rule", wrong::each_bug),
     ("test: the wrong helper without a bug passes every rule", wrong::without_bug),
-    ("test: every bug of the contract suite has its rule, or a reason for none", wrong::complete),
+    ("test: every bug of the contract suite has its verdict", wrong::complete),
     ("test: a lock that is held is left alone, and so is its holder", manners::held),
     ("test: Ctrl-C ends what was started, frees the lock and thaws the store", manners::interrupted),
     ("test: a store that a failing rule froze is thawed, and what it left is killed and named", manners::cleans_up),

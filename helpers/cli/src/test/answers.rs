@@ -129,7 +129,8 @@ fn refused(bench: &Bench, helper: &mut Subject<'_>) -> Result<Duration, Stop> {
     if !(answer == Some(b'3') || answer.is_none() && helper.has_ended()) {
         return Err(helper.broken(&format!("without arguments it answered {}", helper.answered())));
     }
-    helper.signal(Signal::TERM);
+    // Told at once it might go before it has said why.
+    helper.signal_unless_gone(Signal::TERM)?;
     helper.expect_end("without arguments", SECOND)?;
     helper.expect_gone("without arguments", SECOND)?;
     bench.ensure_not_told()?;

@@ -52,6 +52,8 @@ pub(super) struct Bench {
     freeze: Option<String>,
     thaw: Option<String>,
     take_away: Option<String>,
+    /// Another helper on the same lock.
+    other: Option<Lock>,
     /// The families of the helpers that were started since the last sweep.
     families: RefCell<Vec<Family>>,
     frozen: Cell<bool>,
@@ -64,14 +66,15 @@ pub(super) struct Given {
     pub(super) freeze: Option<String>,
     pub(super) thaw: Option<String>,
     pub(super) take_away: Option<String>,
+    pub(super) other: Option<Lock>,
 }
 
 impl Bench {
     /// One without a helper yet. From here on signals do not end this program by themselves.
     pub(super) fn new(given: Given, progress: Progress) -> anyhow::Result<Self> {
-        let Given { lock, lease, freeze, thaw, take_away } = given;
+        let Given { lock, lease, freeze, thaw, take_away, other } = given;
         let (signals, families, frozen) = (Signals::block()?, RefCell::default(), Cell::new(false));
-        Ok(Self { lock, lease, signals, progress, freeze, thaw, take_away, families, frozen })
+        Ok(Self { lock, lease, signals, progress, freeze, thaw, take_away, other, families, frozen })
     }
 
     /// How long the store keeps the lock of a holder that is gone, and the time within which CTDB must know of a loss.
@@ -100,9 +103,29 @@ impl Bench {
         self.take_away.is_some()
     }
 
+    pub(super) fn has_other(&self) -> bool {
+        self.other.is_some()
+    }
+
     /// The helper started.
     pub(super) fn start(&self) -> Result<Subject<'_>, Stop> {
         self.subject(self.command(self.lock.arguments()), None)
+    }
+
+    /// The helper of --with started.
+    pub(super) fn start_other(&self) -> Result<Subject<'_>, Stop> {
+        let other = self.other.as_ref().context("no --with")?;
+        let mut command = Command::new(other.program());
+        own_session(command.args(other.arguments()));
+        self.subject(command, None)
+    }
+
+    /// The helper started with another descriptor of the pipe's writing end, by a shell that becomes it.
+    pub(super) fn start_with_another_writer(&self) -> Result<Subject<'_>, Stop> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", r#"exec "$0" "$@" 9>&1"#]).arg(self.lock.program()).args(self.lock.arguments());
+        own_session(&mut command);
+        self.subject(command, None)
     }
 
     /// The helper started with its standard error there.
@@ -117,19 +140,40 @@ impl Bench {
 
     /// The helper started by a parent that can be killed, which is what the started process then is.
     pub(super) fn start_under_parent(&self) -> Result<Subject<'_>, Stop> {
-        let mut command = parent::command(&self.lock);
-        own_session(&mut command);
-        let helper = Helper::start_command(command, None)?;
-        let parent = helper.pid();
-        self.families.borrow_mut().push(Family::of(parent)?);
-        let mut child = None;
-        self.wait_until(PROBE, || {
-            child = child_of(parent);
-            child.is_some()
-        })?;
-        let pid = child.context("the helper did not start")?;
+        let (helper, mut family) = self.start_parent(parent::command(&self.lock))?;
+        let pid = self.child(&mut family)?.context("the helper did not start")?;
+        self.families.borrow_mut().extend([family, Family::of(pid)?]);
+        Ok(Subject::new(self, helper, pid)?)
+    }
+
+    /// The same below a parent that is process 1 of a PID namespace; skipped where none can be made.
+    pub(super) fn start_under_first(&self) -> Result<Subject<'_>, Stop> {
+        let (helper, mut family) = self.start_parent(parent::first_command(&self.lock))?;
+        let Some(first) = self.child(&mut family)? else {
+            return Err(Stop::Skip("needs a PID namespace, which root can make".to_owned()));
+        };
+        self.families.borrow_mut().push(family);
+        let mut family = Family::of(first)?;
+        let pid = self.child(&mut family)?.context("the helper did not start")?;
         self.families.borrow_mut().push(Family::of(pid)?);
         Ok(Subject::new(self, helper, pid)?)
+    }
+
+    fn start_parent(&self, mut command: Command) -> Result<(Helper, Family), Stop> {
+        own_session(&mut command);
+        let helper = Helper::start_command(command, None)?;
+        let family = Family::of(helper.pid())?;
+        Ok((helper, family))
+    }
+
+    /// The child of the first of a family, as soon as it has one; `None` where it goes without.
+    fn child(&self, family: &mut Family) -> Result<Option<u32>, Stop> {
+        let mut child = None;
+        self.wait_until(PROBE, || {
+            child = child_of(family.first());
+            child.is_some() || family.left().is_empty()
+        })?;
+        Ok(child)
     }
 
     fn command(&self, arguments: &[String]) -> Command {
@@ -153,6 +197,11 @@ impl Bench {
     /// The same below a parent that can be killed.
     pub(super) fn take_under_parent(&self) -> Result<Subject<'_>, Stop> {
         self.take_within(self.lease_over(), Self::start_under_parent)
+    }
+
+    /// The same below process 1 of a PID namespace.
+    pub(super) fn take_under_first(&self) -> Result<Subject<'_>, Stop> {
+        self.take_within(self.lease_over(), Self::start_under_first)
     }
 
     /// The same with a limit and a way to start it; the last try may begin as late as the limit.

@@ -19,6 +19,7 @@ pub(super) const RULES: &[Rule] = &[
         "the same with its child stopped: the pipe ends at once, so no child has it",
         no_pipe,
     ),
+    Rule::new("no-log-in-child", "the same, and nobody has its standard error (CTDB's log) open any more", no_log),
     Rule::new("helper-stopped", "that process stopped: nobody else gets the lock while the pipe is open", stopped),
     Rule::new("stopped-parent-death", "that process stopped and its parent killed: all ends with the lease", both),
     Rule::new(
@@ -58,6 +59,13 @@ fn no_pipe(bench: &Bench) -> Result<Duration, Stop> {
     holder.signal_children(Signal::STOP)?;
     holder.signal(Signal::KILL);
     holder.expect_end("killed, while its child is stopped", AT_ONCE)
+}
+
+fn no_log(bench: &Bench) -> Result<Duration, Stop> {
+    let mut holder = bench.take()?;
+    holder.stop_any_children()?;
+    holder.signal(Signal::KILL);
+    holder.expect_log_end("killed, while its child is stopped", AT_ONCE)
 }
 
 /// Nobody else gets the lock for this long, unless the pipe has ended.

@@ -25,6 +25,7 @@ pub(super) enum Form {
 pub(super) struct Count {
     pub(super) ok: usize,
     pub(super) not_ok: usize,
+    pub(super) advice: usize,
     pub(super) skipped: usize,
 }
 
@@ -83,13 +84,13 @@ impl Form {
 
     /// All are through.
     pub(super) fn end(self, count: &Count) {
-        let Count { ok, not_ok, skipped } = count;
-        let words = format!("{ok} ok, {not_ok} not ok, {skipped} skipped");
+        let Count { ok, not_ok, advice, skipped } = count;
+        let words = format!("{ok} ok, {not_ok} not ok, {advice} advice, {skipped} skipped");
         match self {
             Self::Tap => say::print(&format!("# {words}\n")),
             Self::Said(Voice::Words) => say::print(&format!("\n{words}\n")),
             Self::Said(voice) => {
-                let facts = [("ok", *ok), ("not_ok", *not_ok), ("skipped", *skipped)];
+                let facts = [("ok", *ok), ("not_ok", *not_ok), ("advice", *advice), ("skipped", *skipped)];
                 let facts = facts.map(|(name, count)| (name, Value::from(count)));
                 voice.event("result", &facts, "");
             }
@@ -99,10 +100,16 @@ impl Form {
     /// The rules there are.
     pub(super) fn list(self, rules: &[Rule]) {
         let Self::Said(voice) = self else { return };
-        for Rule { id, sentence, needs, .. } in rules {
-            let facts = [("id", json!(id)), ("needs", json!(needs.options())), ("rule", json!(sentence))];
+        for Rule { id, sentence, needs, advice, .. } in rules {
+            let facts = [
+                ("id", json!(id)),
+                ("needs", json!(needs.options())),
+                ("advice", json!(advice)),
+                ("rule", json!(sentence)),
+            ];
             let needs = if *needs == Needs::Nothing { String::new() } else { format!(" (needs {})", needs.options()) };
-            voice.event("rule", &facts, &format!("{id:20}  {sentence}{needs}"));
+            let advice = if *advice { " (advice)" } else { "" };
+            voice.event("rule", &facts, &format!("{id:20}  {sentence}{needs}{advice}"));
         }
     }
 
@@ -130,6 +137,8 @@ fn tap(number: usize, rule: &Rule, verdict: &Verdict, seconds: Option<f64>, why:
     let (result, directive) = match verdict {
         Verdict::Ok => ("ok", String::new()),
         Verdict::NotOk(_) => ("not ok", String::new()),
+        // What TAP calls a point that may fail.
+        Verdict::Advice(why) => ("not ok", format!(" # TODO {}", escape(why))),
         Verdict::Skipped(why) => ("ok", format!(" # SKIP {}", escape(why))),
     };
     let mut text = format!("{result} {number} - {} {}{directive}\n", rule.id, tap_text(rule.sentence));
@@ -222,5 +231,7 @@ mod tests {
         );
         let skipped = Verdict::Skipped("no --break".to_owned());
         assert_eq!(tap(3, &rule, &skipped, None, skipped.why()), "ok 3 - id a \\# sentence # SKIP no --break\n");
+        let advice = Verdict::Advice("looks once".to_owned());
+        assert_eq!(tap(4, &rule, &advice, None, advice.why()), "not ok 4 - id a \\# sentence # TODO looks once\n");
     }
 }

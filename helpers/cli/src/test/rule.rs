@@ -15,6 +15,8 @@ pub(super) struct Rule {
     pub(super) sentence: &'static str,
     /// What it takes to try it.
     pub(super) needs: Needs,
+    /// Whether CTDB gets by where it does not hold: then it is advice, and no failure.
+    pub(super) advice: bool,
     /// The trial: the time that the sentence speaks of.
     pub(super) run: fn(&Bench) -> Result<Duration, Stop>,
 }
@@ -27,6 +29,8 @@ pub(super) enum Needs {
     Freeze,
     /// --break.
     Break,
+    /// --with.
+    With,
 }
 
 impl Needs {
@@ -36,6 +40,7 @@ impl Needs {
             Self::Nothing => "nothing",
             Self::Freeze => "--freeze and --thaw",
             Self::Break => "--break",
+            Self::With => "--with",
         }
     }
 }
@@ -46,7 +51,25 @@ impl Rule {
         sentence: &'static str,
         run: fn(&Bench) -> Result<Duration, Stop>,
     ) -> Self {
-        Self { id, sentence, needs: Needs::Nothing, run }
+        Self { id, sentence, needs: Needs::Nothing, advice: false, run }
+    }
+
+    /// One that CTDB does not depend on.
+    pub(super) const fn advice(
+        id: &'static str,
+        sentence: &'static str,
+        run: fn(&Bench) -> Result<Duration, Stop>,
+    ) -> Self {
+        Self { id, sentence, needs: Needs::Nothing, advice: true, run }
+    }
+
+    /// One about the helper of --with too.
+    pub(super) const fn with(
+        id: &'static str,
+        sentence: &'static str,
+        run: fn(&Bench) -> Result<Duration, Stop>,
+    ) -> Self {
+        Self { id, sentence, needs: Needs::With, advice: false, run }
     }
 
     /// One that freezes the store.
@@ -55,7 +78,7 @@ impl Rule {
         sentence: &'static str,
         run: fn(&Bench) -> Result<Duration, Stop>,
     ) -> Self {
-        Self { id, sentence, needs: Needs::Freeze, run }
+        Self { id, sentence, needs: Needs::Freeze, advice: false, run }
     }
 
     /// One that takes the lock away.
@@ -64,7 +87,7 @@ impl Rule {
         sentence: &'static str,
         run: fn(&Bench) -> Result<Duration, Stop>,
     ) -> Self {
-        Self { id, sentence, needs: Needs::Break, run }
+        Self { id, sentence, needs: Needs::Break, advice: false, run }
     }
 }
 
@@ -97,6 +120,8 @@ impl From<std::io::Error> for Stop {
 pub(super) enum Verdict {
     Ok,
     NotOk(String),
+    /// It does not hold, and CTDB gets by.
+    Advice(String),
     Skipped(String),
 }
 
@@ -106,6 +131,7 @@ impl Verdict {
         match self {
             Self::Ok => "ok",
             Self::NotOk(_) => "not ok",
+            Self::Advice(_) => "advice",
             Self::Skipped(_) => "skipped",
         }
     }
@@ -114,7 +140,7 @@ impl Verdict {
     pub(super) fn why(&self) -> Option<&str> {
         match self {
             Self::Ok => None,
-            Self::NotOk(why) | Self::Skipped(why) => Some(why),
+            Self::NotOk(why) | Self::Advice(why) | Self::Skipped(why) => Some(why),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::bench::{AT_ONCE, Bench, SECOND};
+use super::bench::{AT_ONCE, Bench, PROBE, SECOND};
 use super::rule::{Rule, Stop};
 
 pub(super) const RULES: &[Rule] = &[
@@ -18,6 +18,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("sigterm-trying", "SIGTERM before the byte, at any moment: it goes, and leaves nothing behind", trying),
     Rule::new("parent-death", "the parent killed while another keeps the pipe's reader: the same", orphaned),
     Rule::new("reader-closed", "the pipe's reader closed while the parent lives: the same", reader_closed),
+    Rule::new("parent-one", "with process 1 for a parent, as in a container, it answers and holds too", under_first),
 ];
 
 fn told(bench: &Bench, signal: Signal) -> Result<Duration, Stop> {
@@ -65,5 +66,17 @@ fn reader_closed(bench: &Bench) -> Result<Duration, Stop> {
     let took = holder.expect_gone("its reader is closed", SECOND)?;
     bench.ensure_free(SECOND)?;
     holder.expect_all_gone("its reader is closed", SECOND)?;
+    Ok(took)
+}
+
+fn under_first(bench: &Bench) -> Result<Duration, Stop> {
+    let mut holder = bench.take_under_first()?;
+    bench.start_under_first()?.expect("a second taker", b'1', PROBE)?;
+    // Longer than one that takes process 1 for an orphan's parent takes to look.
+    holder.expect_silence("a second taker was contended", SECOND)?;
+    let took = holder.answered_after();
+    // While its parent is there: with process 1 all the others are killed.
+    holder.dismiss()?;
+    bench.ensure_free(SECOND)?;
     Ok(took)
 }

@@ -119,6 +119,31 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Waits until nobody can say anything on its standard error any more, and says how long it took from now.
+    pub(super) fn expect_log_end(&mut self, when: &str, limit: Duration) -> Result<Duration, Stop> {
+        let begun = Instant::now();
+        loop {
+            // Nothing is waited for here once the process and its pipe are gone, so a little is below.
+            self.hear(TICK.min(limit), |helper| helper.helper.has_said_all())?;
+            if self.helper.has_said_all() {
+                return Ok(begun.elapsed());
+            }
+            if begun.elapsed() >= limit {
+                return Err(Stop::Broken(format!(
+                    "{when}: its standard error had not ended after {:.1} s",
+                    limit.as_secs_f32()
+                )));
+            }
+            self.bench.pause(Duration::from_millis(5))?;
+        }
+    }
+
+    /// Waits until the process is gone, and says its exit code; `None` where it was ended by a signal.
+    pub(super) fn exit_code(&mut self, when: &str) -> Result<Option<i32>, Stop> {
+        self.expect_gone(when, SECOND)?;
+        Ok(self.helper.status().and_then(|status| status.code()))
+    }
+
     /// Nothing comes for this long.
     pub(super) fn expect_silence(&mut self, when: &str, time: Duration) -> Result<(), Stop> {
         let (begun, before) = (Instant::now(), self.bytes.len());
@@ -154,6 +179,14 @@ impl<'a> Subject<'a> {
         self.process.signal(signal);
     }
 
+    /// The same to one that has not gone by itself within a second: some wait for CTDB to tell them.
+    pub(super) fn signal_unless_gone(&self, signal: Signal) -> Result<(), Stop> {
+        if !self.bench.wait_readable(Some(&self.process), SECOND)? {
+            self.signal(signal);
+        }
+        Ok(())
+    }
+
     /// Stops that process, and waits until it has stopped.
     pub(super) fn stop(&self) -> Result<(), Stop> {
         self.signal(Signal::STOP);
@@ -175,6 +208,24 @@ impl<'a> Subject<'a> {
             self.bench.wait_until(SECOND, || stopped().unwrap_or(true))?;
         }
         Ok(())
+    }
+
+    /// Sends a signal to all of its processes; one that stops them is waited for.
+    pub(super) fn signal_all(&self, signal: Signal) -> Result<(), Stop> {
+        self.family(|family| family.members().iter().for_each(|member| member.signal(signal)));
+        if signal == Signal::STOP {
+            let stopped = || self.family(|family| family.members().iter().all(Process::is_stopped));
+            self.bench.wait_until(SECOND, || stopped().unwrap_or(true))?;
+        }
+        Ok(())
+    }
+
+    /// Stops whatever it has started, and that may be nothing.
+    pub(super) fn stop_any_children(&self) -> Result<(), Stop> {
+        match self.signal_children(Signal::STOP) {
+            Err(Stop::Skip(_)) => Ok(()),
+            done => done,
+        }
     }
 
     /// Kills the parent that started it.

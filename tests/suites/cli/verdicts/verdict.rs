@@ -57,7 +57,7 @@ pub(super) fn read(answer: &Answer) -> anyhow::Result<Vec<Verdict>> {
         .iter()
         .map(|rule| Verdict { id: text(rule, "id"), word: text(rule, "verdict"), why: text(rule, "why") })
         .collect();
-    for (key, word) in [("ok", "ok"), ("not_ok", "not ok"), ("skipped", "skipped")] {
+    for (key, word) in [("ok", "ok"), ("not_ok", "not ok"), ("advice", "advice"), ("skipped", "skipped")] {
         let counted = verdicts.iter().filter(|verdict| verdict.word == word).count();
         ensure!(result[key].as_u64() == Some(counted as u64), "{key} is not {counted}; {}", said());
     }

@@ -123,15 +123,16 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  $ ctdb-mutex test --yes '!/usr/libexec/ctdb/ctdb_mutex_file_helper /clusterfs/ctdb/test.lock 1 1' --lease-seconds 2
-    all rules that need no command of yours; with the default times it takes a minute, most of it the lease
+  $ ctdb-mutex test --yes --lease-seconds 3 --rule parent-death,reader-closed,helper-killed \
+'!/usr/libexec/ctdb/ctdb_mutex_file_helper /clusterfs/ctdb/test.lock 1 2'
+    three rules; without --rule all that need no command of yours: with the default times a minute, most of it the lease
   $ ctdb-mutex test --rule one-byte,contended,sigterm-held --tap --yes /clusterfs/ctdb/test.lock
-    some of them, for a test harness
+    for a test harness
   $ ctdb-mutex test --rule lost --break '/usr/bin/rm /clusterfs/ctdb/test.lock' --yes /clusterfs/ctdb/test.lock
     one rule: the lock taken away while it is held
   $ ctdb-mutex test --rule excludes --yes '!/usr/libexec/ctdb/ctdb_mutex_file_helper /clusterfs/ctdb/test.lock' \
       --with '!/usr/libexec/ctdb/ctdb_mutex_fcntl_helper /clusterfs/ctdb/test.lock'
-    before nodes move from one helper to another one by one: whether both take the same lock
+    before a cluster moves from one helper to another: whether both take the same lock
   $ ctdb-mutex test --list
     all rules
 

@@ -27,6 +27,13 @@ use crate::unblocked::unblocked;
 /// A line of a helper longer than this is shown in pieces.
 const LINE_MAX: usize = 4096;
 
+/// After so many lines in a row the byte, the end and the deadline have their turn: one that never stops talking would else
+/// hide them.
+const LINES_IN_A_ROW: usize = 100;
+
+/// What Linux keeps in a pipe: nothing that a helper said before its end is more.
+const PIPE_MAX: usize = 64 * 1024;
+
 /// What happened.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -119,6 +126,7 @@ pub(crate) struct Helper {
     pipe: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
     said: Vec<u8>,
+    in_a_row: usize,
     gone: bool,
     started: Instant,
 }
@@ -156,7 +164,8 @@ impl Helper {
         drop(command);
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("the helper has no number")?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("cannot watch the helper")?;
-        Ok(Self { child, pidfd, pipe: Some(pipe), stderr: Some(stderr), said: Vec::new(), gone: false, started })
+        let (pipe, stderr) = (Some(pipe), Some(stderr));
+        Ok(Self { child, pidfd, pipe, stderr, said: Vec::new(), in_a_row: 0, gone: false, started })
     }
 
     /// When it was started.
@@ -189,18 +198,22 @@ impl Helper {
             if let Some(signal) = signals.and_then(Signals::next) {
                 return Ok(Event::Signal(signal));
             }
-            if let Some(line) = self.line()? {
+            let talks = self.in_a_row >= LINES_IN_A_ROW;
+            if !talks && let Some(line) = self.line()? {
+                self.in_a_row += 1;
                 return Ok(Event::Line(line));
             }
+            self.in_a_row = 0;
             if let Some(event) = self.pipe_event()? {
                 return Ok(event);
             }
             if !self.gone && self.ended_within(Duration::ZERO) {
                 self.gone = true;
-                // What it said last is read before its end is told.
+                // What it said last is told before its end.
+                self.take_in(PIPE_MAX)?;
                 continue;
             }
-            if self.gone && self.pipe.is_none() {
+            if self.is_over() && !talks {
                 return Ok(Event::Gone);
             }
             let timeout = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
@@ -208,6 +221,9 @@ impl Helper {
                 Some(left) => rounded_up(left),
                 None => PollTimeout::NONE,
             };
+            if talks {
+                continue;
+            }
             let mut fds = Vec::new();
             fds.extend(signals.map(|signals| PollFd::new(signals.0.as_fd(), PollFlags::POLLIN)));
             fds.extend(self.pipe.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
@@ -239,29 +255,42 @@ impl Helper {
 
     /// A whole line of standard error, if there is one.
     fn line(&mut self) -> io::Result<Option<String>> {
+        let newline = |said: &[u8]| said.iter().position(|&byte| byte == b'\n');
+        // After its end it is another's, who may never stop.
+        if newline(&self.said).is_none() && !self.is_over() {
+            self.take_in(LINE_MAX)?;
+        }
+        let is_all = self.is_over() || self.stderr.is_none();
+        let (length, rest) = match newline(&self.said) {
+            Some(end) if end <= LINE_MAX => (end, end + 1),
+            _ if self.said.len() >= LINE_MAX || (is_all && !self.said.is_empty()) => {
+                let piece = self.said.len().min(LINE_MAX);
+                (piece, piece)
+            }
+            _ => return Ok(None),
+        };
+        let line = String::from_utf8_lossy(&self.said[..length]).into_owned();
+        self.said.drain(..rest);
+        Ok(Some(line))
+    }
+
+    /// Reads what there is of standard error, until there is `most` of it.
+    fn take_in(&mut self, most: usize) -> io::Result<()> {
         let mut more = [0; 1024];
-        while let Some(stderr) = &self.stderr {
+        while let Some(stderr) = self.stderr.as_ref().filter(|_| self.said.len() < most) {
             match read(stderr, &mut more) {
                 Ok(0) => self.stderr = None,
                 Ok(count) => self.said.extend(&more[..count]),
                 Err(Errno::EAGAIN | Errno::EINTR) => break,
                 Err(error) => return Err(error.into()),
             }
-            if self.said.len() >= LINE_MAX {
-                break;
-            }
         }
-        let end = self.said.iter().position(|&byte| byte == b'\n');
-        let (length, rest) = match end {
-            Some(end) => (end, end + 1),
-            None if self.said.len() >= LINE_MAX || (self.stderr.is_none() && !self.said.is_empty()) => {
-                (self.said.len(), self.said.len())
-            }
-            None => return Ok(None),
-        };
-        let line = String::from_utf8_lossy(&self.said[..length]).into_owned();
-        self.said.drain(..rest);
-        Ok(Some(line))
+        Ok(())
+    }
+
+    /// Whether it is gone, and its pipe has ended.
+    fn is_over(&self) -> bool {
+        self.gone && self.pipe.is_none()
     }
 
     /// Whether the process that was started ends within this time.

@@ -24,6 +24,7 @@ pub(crate) const CASES: &[Case] = &[
     ("hold of a helper that says nothing ends it at its limit, and says timed out", silent),
     ("hold says timed out where the helper does", timed_out),
     ("hold warns of bytes behind the first, and goes on", more_bytes),
+    ("hold of a helper that never stops talking sees its byte and its end, and ends in time", talks),
     ("hold --wait-seconds takes the lock as soon as it is free", waits),
     ("hold --wait-seconds gives up in time, and can be ended meanwhile", waits_in_vain),
     ("hold starts a helper with no signal blocked or ignored, and in a group of its own", as_ctdb_does),
@@ -191,6 +192,31 @@ fn timed_out() -> anyhow::Result<()> {
     expect_code(&said, 2)?;
     ensure!(fact(text(&said).trim(), "by")? == "helper", "{:?}", text(&said));
     ensure!(said.stderr == "no answer\n", "{:?}", said.stderr);
+    Ok(())
+}
+
+fn talks() -> anyhow::Result<()> {
+    let (dir, _) = directory()?;
+    let talk = "yes >&2 &\ntrap \"kill $!; exit\" TERM";
+    let quiet = |name: &str, lines: &str| -> anyhow::Result<Launch> {
+        let helper = script(dir.path(), name, lines)?;
+        let tool = programs::helper("ctdb-mutex")?;
+        let launch = Launch::new("/bin/sh", ["-c", r#"exec "$0" "$@" 2>/dev/null"#]).arg(tool);
+        Ok(launch.args(&["hold", &format!("!{}", helper.display())]))
+    };
+    let mut running = Running::start(quiet("holds", &format!("{talk}\nprintf 0\nwait"))?)?;
+    running.event("taken")?;
+    running.signal(Signal::INT)?;
+    running.ends_with(0)?;
+    let released = running.event("released")?;
+    ensure!(fact(&released, "killed")? == "false", "{released}");
+
+    let said = quiet("mute", &format!("{talk}\nwait"))?.arg("--timeout-seconds=1").answer(LIMIT)?;
+    expect_code(&said, 2)?;
+    // What it has left behind talks on.
+    let said = quiet("leaves", "yes >&2 &\nprintf 3")?.answer(LIMIT)?;
+    expect_code(&said, 3)?;
+    ensure!(text(&said).contains("exit code 0"), "{:?}", text(&said));
     Ok(())
 }
 

@@ -21,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     ("the event script: a slow answer is a success", slow),
     ("the event script: no lock configured, or another's helper: success, and nothing is started", no_lock),
     ("the event script: the tool not there: success, and it says so", no_tool),
+    ("the event script: no place for what it keeps: success, and it says so", no_place),
     ("the event script: other events succeed and ask nobody, and ctdbd's start forgets the failures", other_events),
     ("the event script: the options of its own file go before those for all scripts", options),
     ("the event script: an option that is no number fails and is named", bad_options),
@@ -157,6 +158,16 @@ fn no_tool() -> anyhow::Result<()> {
     let answer = base.event("monitor")?;
     expect_code(&answer, 0)?;
     ensure!(answer.stderr.contains("/nowhere/ctdb-mutex"), "{:?}", answer.stderr);
+    Ok(())
+}
+
+fn no_place() -> anyhow::Result<()> {
+    let (base, _) = base_with_directory()?;
+    base.options("CTDB_MUTEX_FAILURES=1")?;
+    fs::write(base.path().join("scripts"), "")?;
+    let answer = base.event("monitor")?;
+    expect_code(&answer, 0)?;
+    ensure!(answer.stderr.contains("scripts"), "{:?}", answer.stderr);
     Ok(())
 }
 

@@ -19,6 +19,8 @@ pub(crate) const CASES: &[Case] = &[
     ("keepalived: its cable pulled: who is promoted stays so, and then the other has its turn", cable_pulled),
     ("keepalived: a promotion that fails is taken back, and the other node promoted", no_promotion),
     ("keepalived: a demotion that fails keeps the lock, and the other node is not promoted", no_demotion),
+    ("keepalived: the campaign killed: demoted, the other is promoted, and the node comes back", campaign_killed),
+    ("keepalived: told by a keepalived that has ended already, no node campaigns", told_by_nobody),
     ("keepalived: the lock lost: demoted, the other is promoted, and the node comes back", lost),
     ("keepalived: the store frozen: demoted before the lease ends", frozen),
     ("keepalived: the lock lost and a demotion that hangs: killed before the other is promoted", hangs),
@@ -183,6 +185,25 @@ fn no_demotion() -> anyhow::Result<()> {
         let demoted = nth(pair, "demoted", 0, 1)?;
         let promoted = nth(pair, "promoted", 1, 1)?;
         ensure!(demoted.at < promoted.at, "promoted before the other's demotion");
+        Ok(())
+    })
+}
+
+fn campaign_killed() -> anyhow::Result<()> {
+    on_file(|pair| {
+        start(pair)?;
+        pair.node(0).kill_campaign()?;
+        let demoted = nth(pair, "demoted", 0, 1)?;
+        let promoted = nth(pair, "promoted", 1, 1)?;
+        ensure!(demoted.at < promoted.at, "promoted before the other's demotion");
+        told(pair, 0, "backup")
+    })
+}
+
+fn told_by_nobody() -> anyhow::Result<()> {
+    on_file(|pair| {
+        pair.node(0).told_by_nobody()?;
+        ensure!(!pair.node(0).campaigns() && promotions(pair)? == 0, "it campaigns, and nobody will tell it to end");
         Ok(())
     })
 }

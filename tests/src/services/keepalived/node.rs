@@ -164,6 +164,21 @@ impl Node {
         kill(&mut child)
     }
 
+    /// Kills what campaigns for the lock, and that alone.
+    pub fn kill_campaign(&self) -> anyhow::Result<()> {
+        let pid = fs::read_to_string(self.state().join("pid")).context("nobody campaigns")?;
+        Process::open(pid.trim().parse()?)?.signal(Signal::KILL)
+    }
+
+    /// Tells the example that the node is master as a keepalived does that is gone by the time that it is heard; until all
+    /// that comes of it has ended.
+    pub fn told_by_nobody(&self) -> anyhow::Result<()> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", ORPHAN]).arg(self.place.join("active/notify")).env(PLACE_VARIABLE, &self.place);
+        let _inside = self.host.enter()?;
+        run(&mut command, COMMAND_LIMIT).map(drop)
+    }
+
     /// What keepalived has told the example last: `master`, `backup`, `fault` or `stop`.
     #[must_use]
     pub fn told(&self) -> Option<String> {
@@ -250,6 +265,13 @@ fn kill(child: &mut Child) -> anyhow::Result<()> {
     child.wait()?;
     stopped
 }
+
+/// All that comes of it has the pipe to `cat`, which ends with the last.
+const ORPHAN: &str = r#"/bin/sh -c '{
+    until read -r _ _ _ parent _ </proc/self/stat && [ "$parent" != $$ ]; do sleep 0.01; done
+    exec "$0" master
+} 8>&1 &' "$0" | cat
+"#;
 
 /// Its service does not end at SIGTERM: somebody has to see to it. Before it begins, nobody else's may be there.
 const PROMOTE: &str = r#"#!/bin/sh

@@ -71,7 +71,7 @@ pub(crate) struct Side {
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut sides = vec![Lock::find(args.lock.as_deref())?];
     if let Some(against) = &args.against {
-        sides.push(Lock::parse(against)?);
+        sides.push(Lock::find(Some(against))?);
     }
     let mut sides: Vec<_> = sides.into_iter().map(|lock| Side { lock, samples: Vec::new() }).collect();
     let signals = Signals::block()?;
@@ -108,6 +108,12 @@ fn measure(sides: &mut [Side], runs: u32, signals: &Signals) -> Option<(Lock, St
         }
     }
     None
+}
+
+/// A line of a helper, in place of the one about how far it is.
+fn pass_on(line: &str) {
+    progress(None);
+    say::pass_on(line);
 }
 
 /// A line on a terminal that the next one replaces; `None` removes it.

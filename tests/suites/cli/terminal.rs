@@ -15,6 +15,7 @@ use crate::tool::{LIMIT, answer, directory, file_lock, text};
 pub(crate) const CASES: &[Case] = &[
     ("on a terminal hold says words, and Ctrl-C releases", words),
     ("on a terminal status says words, in a pipe lines", status),
+    ("on a terminal bench shows a helper's line in place of its progress", bench),
     ("on a terminal that shows nothing more hold can be ended", stopped),
     ("on a terminal that goes away hold releases", hangs_up),
 ];
@@ -141,6 +142,16 @@ fn status() -> anyhow::Result<()> {
     }
     let lines = text(&answer(["status", &lock])?);
     ensure!(lines.starts_with("status lock=") && lines.lines().count() == 1, "{lines:?}");
+    Ok(())
+}
+
+fn bench() -> anyhow::Result<()> {
+    let (dir, _) = directory()?;
+    let terminal = Terminal::open()?;
+    terminal.runs("bench", &file_lock(&dir.path().join("missing/lock"))?)?;
+    let screen = terminal.shows("ready3")?;
+    ensure!(screen.lines().any(|line| line.starts_with("ctdb_mutex_file_helper: ")), "{screen}");
+    ensure!(!screen.contains("run 0 of"), "{screen}");
     Ok(())
 }
 

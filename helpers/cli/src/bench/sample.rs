@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use mutex_core::status::{Status, exit_code};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::pass_on;
 use super::processes::{Memory, Process, settled_memory, tree};
 use crate::helper::{Event, Helper, Signals, ended};
 use crate::lock::Lock;
@@ -80,7 +81,7 @@ impl Started {
     fn next(&mut self, signals: &Signals, deadline: Instant) -> Result<Event, Stop> {
         loop {
             match self.helper.next(Some(signals), Some(deadline))? {
-                Event::Line(line) if self.shows => say::complain(&line),
+                Event::Line(line) if self.shows => pass_on(&line),
                 Event::Line(line) => self.said.push(line),
                 Event::Signal(_) => return Err(Stop::Told),
                 other => return Ok(other),
@@ -131,7 +132,7 @@ impl Started {
     fn broken(&mut self, signals: &Signals, code: u8, words: &str) -> Stop {
         // Its line of an error may follow the byte.
         let _ = self.end(signals);
-        self.said.drain(..).for_each(|line| say::complain(&line));
+        self.said.drain(..).for_each(|line| pass_on(&line));
         Stop::Broken(code, words.to_owned())
     }
 

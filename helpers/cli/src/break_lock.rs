@@ -5,13 +5,14 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
 use mutex_core::escape;
 use mutex_core::status::exit_code;
 use serde_json::{Map, Value};
 
+use crate::holder;
 use crate::lock::Lock;
 use crate::question::{self, Answer};
 use crate::say::{self, Voice};
@@ -54,8 +55,8 @@ Examples:
 struct Found {
     object: String,
     state: String,
-    holder: Map<String, Value>,
-    store: Map<String, Value>,
+    /// All of it.
+    report: Map<String, Value>,
     /// `None`: this holding cannot be told from another, as a file's.
     token: Option<String>,
 }
@@ -109,7 +110,7 @@ fn break_option(token: &str) -> String {
 /// Asks the helper, and shows what it says on standard error.
 fn ask(lock: &Lock, options: &[&str], limit: Duration) -> anyhow::Result<Answer> {
     let answer = question::ask(lock, options, limit)?;
-    answer.stderr.iter().for_each(|line| say::complain(line));
+    answer.stderr.iter().for_each(|line| say::pass_on(line));
     Ok(answer)
 }
 
@@ -134,40 +135,26 @@ fn tell(voice: Voice, object: &str, answer: &Answer) -> anyhow::Result<()> {
 
 impl Found {
     fn read(json: &str) -> anyhow::Result<Self> {
-        let said: Value = serde_json::from_str(json).context("the helper's --status --json cannot be understood")?;
-        let text = |key: &str| said[key].as_str().map(str::to_owned);
-        let facts = |key: &str| said[key].as_object().cloned().unwrap_or_default();
+        let mut report: Map<String, Value> =
+            serde_json::from_str(json).context("the helper's --status --json cannot be understood")?;
+        holder::add_lease_left(&mut report, SystemTime::now());
+        let text = |key: &str| report.get(key).and_then(Value::as_str).map(str::to_owned);
         Ok(Self {
             object: text("object").unwrap_or_default(),
             state: text("state").context("the helper's --status --json names no state")?,
-            holder: facts("holder"),
-            store: facts("store"),
             token: text("token"),
+            report,
         })
     }
 
     /// Who has the lock, and where.
     fn show(&self, voice: Voice) {
-        let named = |group: &str, facts: &Map<String, Value>| -> Vec<(String, Value)> {
-            facts.iter().map(|(key, value)| (format!("{group}_{key}"), value.clone())).collect()
-        };
-        let all = [named("holder", &self.holder), named("store", &self.store)].concat();
-        let mut facts = vec![("object", Value::from(self.object.as_str()))];
-        facts.extend(all.iter().map(|(key, value)| (key.as_str(), value.clone())));
-        voice.event(&self.state, &facts, &self.first_line());
-        if matches!(voice, Voice::Words) {
-            say::print(&self.other_lines());
-        }
+        let facts = holder::facts(&self.report, &["object", "holder", "store"]);
+        voice.event(&self.state, &facts, &self.in_words());
     }
 
-    fn first_line(&self) -> String {
-        format!("{}: {}", self.object, self.state)
-    }
-
-    fn other_lines(&self) -> String {
-        let groups = [("holder", &self.holder), ("store", &self.store)];
-        let known = groups.into_iter().filter(|(_, facts)| !facts.is_empty());
-        known.map(|(group, facts)| format!("{:<8}{}\n", format!("{group}:"), words(facts))).collect()
+    fn in_words(&self) -> String {
+        format!("object:  {}\n{}", self.object, holder::report_in_words(&self.report, SystemTime::now()))
     }
 
     /// Asks the person, who has to see what it is about wherever standard output goes.
@@ -175,7 +162,7 @@ impl Found {
         ensure!(io::stdin().is_terminal(), "standard input is no terminal, so that nobody can be asked: see --yes");
         let mut question = String::new();
         if !io::stdout().is_terminal() {
-            question = format!("{}\n{}", escape(&self.first_line()), self.other_lines());
+            question = self.in_words().lines().map(|line| escape(line) + "\n").collect();
         }
         question += "Is that holder really dead? One that lives, or only sleeps, leads until it notices.\n\
                      Break it? Type yes: ";
@@ -185,14 +172,4 @@ impl Found {
         io::stdin().read_line(&mut line).context("cannot read the answer")?;
         Ok(line.trim() == "yes")
     }
-}
-
-/// `host a, pid 7`: first what a person looks for.
-fn words(facts: &Map<String, Value>) -> String {
-    const FIRST: [&str; 3] = ["host", "pid", "since"];
-    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let first = FIRST.iter().filter_map(|key| facts.get_key_value(*key));
-    let others = facts.iter().filter(|(key, _)| !FIRST.contains(&key.as_str()));
-    let all: Vec<String> = first.chain(others).map(|(key, value)| format!("{key} {}", word(value))).collect();
-    escape(&all.join(", "))
 }

@@ -211,10 +211,9 @@ impl Hold {
     /// Who holds it, where the helper is one that can be asked.
     fn holder(&self) -> Option<Map<String, Value>> {
         let answer = self.ours.then(|| question::ask(&self.lock, &["--status", "--json"], ASK).ok())??;
-        let mut report: Value = serde_json::from_str(&answer.stdout).ok()?;
-        let mut holder = report.get_mut("holder").and_then(Value::as_object_mut).map(std::mem::take)?;
-        holder::add_lease_left(&mut holder, SystemTime::now());
-        Some(holder)
+        let mut report: Map<String, Value> = serde_json::from_str(&answer.stdout).ok()?;
+        holder::add_lease_left(&mut report, SystemTime::now());
+        report.get_mut("holder").and_then(Value::as_object_mut).map(std::mem::take)
     }
 
     /// The lock is held.

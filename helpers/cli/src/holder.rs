@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 /// The key under which etcd's helper says what is left of the lease, and this tool for every store that tells when it ends.
 const LEFT: &str = "lease_left_seconds";
 
-/// Adds what is left of the lease where the store says when it ends, by this machine's clock.
-pub(crate) fn add_lease_left(holder: &mut Map<String, Value>, now: SystemTime) {
+/// Adds to the holder in the report what is left of the lease where the store says when it ends, by this machine's clock.
+pub(crate) fn add_lease_left(report: &mut Map<String, Value>, now: SystemTime) {
+    let Some(Value::Object(holder)) = report.get_mut("holder") else { return };
     let expires = holder.get("expires").and_then(Value::as_str).and_then(|time| humantime::parse_rfc3339(time).ok());
     if let (Some(expires), None) = (expires, holder.get(LEFT)) {
         let left = expires.duration_since(now).unwrap_or_default();
@@ -55,8 +56,27 @@ pub(crate) fn in_words(holder: &Map<String, Value>, now: SystemTime) -> Option<S
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
+/// The whole report: its state, who holds the lock, and which store it is in; a line each.
+pub(crate) fn report_in_words(report: &Map<String, Value>, now: SystemTime) -> String {
+    let none = Map::new();
+    let part = |key: &str| report.get(key).and_then(Value::as_object).unwrap_or(&none);
+    let state = report.get("state").and_then(Value::as_str).unwrap_or("unknown");
+    let holder = match (state, in_words(part("holder"), now)) {
+        ("free", _) => "nobody".to_owned(),
+        ("unknown", _) => "not known: this store does not tell".to_owned(),
+        (_, Some(by)) => by,
+        (_, None) => "somebody of whom the store tells nothing".to_owned(),
+    };
+    format!("state:   {state}\nholder:  {holder}\nstore:   {}", store_in_words(part("store")))
+}
+
+/// The parts of the report that have these names, as facts of an event.
+pub(crate) fn facts<'a>(report: &Map<String, Value>, names: &[&'a str]) -> Vec<(&'a str, Value)> {
+    names.iter().filter_map(|&name| Some((name, report.get(name)?.clone()))).collect()
+}
+
 /// Which store it is, so that two nodes that ask different ones are seen.
-pub(crate) fn store_in_words(store: &Map<String, Value>) -> String {
+fn store_in_words(store: &Map<String, Value>) -> String {
     const WORDS: [(&str, &str); 10] = [
         ("fsid", "Ceph cluster "),
         ("cluster_id", "etcd cluster "),
@@ -93,9 +113,9 @@ mod tests {
     fn a_lease_is_counted_from_now_and_never_below_nothing() {
         let now = humantime::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
         let left = |expires: &str| {
-            let mut holder = map(json!({ "expires": expires }));
-            add_lease_left(&mut holder, now);
-            holder.get(LEFT).cloned()
+            let mut report = map(json!({ "holder": { "expires": expires } }));
+            add_lease_left(&mut report, now);
+            report["holder"].get(LEFT).cloned()
         };
         assert_eq!(left("2026-01-01T00:00:03.250Z"), Some(json!(3.3)));
         assert_eq!(left("2025-12-31T23:59:59Z"), Some(json!(0.0)));

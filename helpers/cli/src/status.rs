@@ -104,23 +104,9 @@ fn same_lock(lock: &Lock) -> Option<String> {
 }
 
 fn tell(voice: Voice, lock: &Lock, mut report: Map<String, Value>, now: SystemTime) {
-    if let Some(Value::Object(holder)) = report.get_mut("holder") {
-        holder::add_lease_left(holder, now);
-    }
-    let none = Map::new();
-    let part = |key: &str| report.get(key).and_then(Value::as_object).unwrap_or(&none);
-    let state = report.get("state").and_then(Value::as_str).unwrap_or("unknown");
-    let by = holder::in_words(part("holder"), now);
-    let holder = match (state, &by) {
-        ("free", _) => "nobody".to_owned(),
-        ("unknown", _) => "not known: this store does not tell".to_owned(),
-        (_, Some(by)) => by.clone(),
-        (_, None) => "somebody of whom the store tells nothing".to_owned(),
-    };
-    let store = holder::store_in_words(part("store"));
-    let words = format!("lock:    {}\nstate:   {state}\nholder:  {holder}\nstore:   {store}", lock.text());
+    holder::add_lease_left(&mut report, now);
+    let words = format!("lock:    {}\n{}", lock.text(), holder::report_in_words(&report, now));
     let mut facts = vec![("lock", lock.text().into())];
-    facts
-        .extend(["state", "object", "holder", "store"].iter().filter_map(|&key| Some((key, report.get(key)?.clone()))));
+    facts.extend(holder::facts(&report, &["state", "object", "holder", "store"]));
     voice.event("status", &facts, &words);
 }

@@ -106,7 +106,10 @@ fn dead_host() -> anyhow::Result<()> {
     expect_code(&answer, 0)?;
     let said = objects(&answer)?;
     let [held, broken] = &said[..] else { anyhow::bail!("not two objects: {said:?}") };
-    ensure!(held["event"] == "held" && held["holder_client"] == info.client && held["store_pool"] == POOL, "{held}");
+    ensure!(
+        held["event"] == "held" && held["holder"]["client"] == info.client && held["store"]["pool"] == POOL,
+        "{held}"
+    );
     ensure!(broken["event"] == "broken", "{broken}");
     ensure!(broken["text"].as_str().is_some_and(|text| text.contains(&info.address)), "{broken}");
     let next = rados_helper(&ceph, &object)?.start()?;
@@ -121,9 +124,9 @@ fn live_holder() -> anyhow::Result<()> {
     expect_code(&answer, 0)?;
     let said = text(&answer);
     let [held, broken] = said.lines().collect::<Vec<_>>()[..] else { anyhow::bail!("not two lines: {said:?}") };
-    let pid = format!(" holder_pid={} ", holder.supervisor().pid());
+    let pid = format!(" holder.pid={} ", holder.supervisor().pid());
     ensure!(held.starts_with(&format!("held object={} ", lock.key)) && held.contains(&pid), "{said:?}");
-    ensure!(held.contains(" store_cluster_id="), "which store this is: {said:?}");
+    ensure!(held.contains(" store.cluster_id="), "which store this is: {said:?}");
     ensure!(broken.starts_with("broken ") && answer.stderr.is_empty(), "{said:?}, {:?}", answer.stderr);
     ensure!(!lock.is_held()?, "it is not free");
     Ok(())
@@ -202,7 +205,7 @@ fn not_confirmed() -> anyhow::Result<()> {
     for answer in ["y\n", "\n", "\u{4}"] {
         let mut person = Person::start(&["break", &lock.text])?;
         person.is_asked()?;
-        let pid = format!("pid {},", holder.supervisor().pid());
+        let pid = format!("process {} on ", holder.supervisor().pid());
         ensure!(person.said.contains(&pid), "nobody is named on the terminal: {:?}", person.said);
         let code = person.types(answer)?;
         ensure!(code == Some(3), "exit code {code:?} after {answer:?}");
@@ -220,7 +223,7 @@ fn nobody_to_ask() -> anyhow::Result<()> {
     let holder = lock.holder()?;
     let answer = tool(["break", &lock.text])?.answer(LIMIT)?;
     expect_code(&answer, 3)?;
-    ensure!(text(&answer).contains(&format!("holder_pid={} ", holder.supervisor().pid())), "{:?}", text(&answer));
+    ensure!(text(&answer).contains(&format!("holder.pid={} ", holder.supervisor().pid())), "{:?}", text(&answer));
     ensure!(answer.stderr.contains("--yes") && answer.stderr.lines().count() == 1, "{:?}", answer.stderr);
     holder.pipe()?.stays_silent(NOTICED)
 }

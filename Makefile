@@ -1,6 +1,6 @@
 # The README's commands. Everything else is cargo.
 .POSIX:
-.PHONY: help demo test test-all bench mutations tidy deps
+.PHONY: help demo test test-all bench mutations tidy deps vendor rpm deb
 
 help:
 	@echo "make demo       build, then show a lock taken, refused and handed over (15 s)"
@@ -8,6 +8,9 @@ help:
 	@echo "make test-all   the same, with what is too long for CI, and the mutations"
 	@echo "make mutations  break each promise by a patch, and expect its test to fail"
 	@echo "make bench      against what the distribution has: time and memory, as ratios"
+	@echo "make vendor     fetch the crates that the packages are built from (the only step with a network)"
+	@echo "make rpm        source and binary RPMs into \$$(PACKAGES), target/packages by default"
+	@echo "make deb        Debian packages, into the same"
 	@echo "make tidy       formatting, lints, documentation"
 
 demo:
@@ -33,6 +36,18 @@ bench: deps
 	cargo build --quiet --release -p ctdb_mutex_rados_helper
 	cargo build --quiet --release -p ctdb_mutex_etcd_helper
 	cargo run --quiet --release -p mutex-tests --bin bench
+
+# Where `make rpm` and `make deb` put what they have built.
+PACKAGES = target/packages
+
+vendor:
+	./packaging/vendor
+
+rpm:
+	./packaging/rpm/build "$(PACKAGES)"
+
+deb:
+	./packaging/deb/build "$(PACKAGES)"
 
 tidy:
 	cargo fmt --check

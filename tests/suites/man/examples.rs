@@ -81,8 +81,11 @@ fn command(line: &str, remarks: &Remarks, environment: &Environment) -> anyhow::
         let code = Holding::start(line, environment)?.interrupt()?;
         ensure!(code == remarks.code, "exit code {code} after Ctrl-C, not {}", remarks.code);
     } else {
-        let line = if remarks.yes { format!("echo yes | {line}") } else { line.to_owned() };
-        run(&line, environment, remarks.code)?;
+        // Nobody is asked but a person, who is at a terminal.
+        let line = if remarks.yes { format!("echo yes | {}", on_a_terminal(line)) } else { line.to_owned() };
+        let said = run(&line, environment, remarks.code)?;
+        let asks = remarks.held && remarks.code == 0 && line.contains("status");
+        ensure!(!asks || said.contains("held"), "it said {said:?} of a lock that is held");
     }
     if let Some(holder) = holder {
         let code = holder.interrupt().context("the holder")?;
@@ -90,6 +93,11 @@ fn command(line: &str, remarks: &Remarks, environment: &Environment) -> anyhow::
         ensure!([0, 4].contains(&code), "the holder ended with {code}");
     }
     Ok(())
+}
+
+/// The same on a terminal of its own.
+fn on_a_terminal(line: &str) -> String {
+    format!("/usr/bin/script -qec '{}' /dev/null", line.replace('\'', r"'\''"))
 }
 
 /// The command that holds the lock of an example.

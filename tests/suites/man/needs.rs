@@ -9,6 +9,7 @@ use mutex_tests::services::cluster_fs::ClusterFs;
 use mutex_tests::services::etcd::{Etcd, Setup};
 
 use crate::mdoc::{Block, Kind};
+use crate::users;
 
 /// All pages name the same object of the same pool.
 static ALONE_ON_CEPH: Mutex<()> = Mutex::new(());
@@ -19,6 +20,8 @@ pub(crate) struct Needs {
     pub(crate) ceph: Option<(Arc<Ceph>, MutexGuard<'static, ()>)>,
     /// The page's own: it makes users there.
     pub(crate) etcd: Option<Etcd>,
+    /// One that knows its clients by certificate, where an example makes users: it ends with authentication on.
+    pub(crate) etcd_with_users: Option<Etcd>,
     /// A real cluster file system, where an example asks for one.
     pub(crate) cluster_fs: Option<Arc<CephFs>>,
 }
@@ -30,8 +33,11 @@ impl Needs {
         let tls = any(&["https://"]);
         let etcd = any(&["etcd"]);
         let etcd = if etcd { Some(Etcd::start(Setup { tls, ..Setup::default() })?) } else { None };
+        let users = blocks.iter().any(users::are_made_by);
+        let with_users = Setup { tls: true, ..Setup::default() };
+        let etcd_with_users = if users { Some(Etcd::start(with_users)?) } else { None };
         let ceph = if any(&["rados", "/usr/bin/ceph", "CEPH_"]) { Some((ceph::shared()?, alone())) } else { None };
-        Ok(Self { ceph, etcd, cluster_fs })
+        Ok(Self { ceph, etcd, etcd_with_users, cluster_fs })
     }
 
     /// The documented text with what the bench has in the place of what nobody else has: the members' addresses, their

@@ -53,9 +53,7 @@ impl Needs {
         }
         Ok(text)
     }
-}
 
-impl Needs {
     /// A line in which members are named.
     fn with_our_members(&self, line: &str) -> anyhow::Result<String> {
         let places = ["endpoints = ", "ETCDCTL_ENDPOINTS=", "--endpoints "];

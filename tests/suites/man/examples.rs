@@ -1,6 +1,7 @@
 //! Each page's examples, run as they stand, in their order: what one has written is there for the next.
 
 use anyhow::{Context, bail, ensure};
+use mutex_tests::process::programs;
 
 use crate::mdoc::{self, Kind};
 use crate::needs::Needs;
@@ -89,7 +90,7 @@ fn command(line: &str, remarks: &Remarks, environment: &Environment) -> anyhow::
         ensure!(code == remarks.code, "exit code {code} after Ctrl-C, not {}", remarks.code);
     } else {
         // Nobody is asked but a person, who is at a terminal.
-        let line = if remarks.yes { format!("echo yes | {}", on_a_terminal(line)) } else { line.to_owned() };
+        let line = if remarks.yes { format!("echo yes | {}", on_a_terminal(line)?) } else { line.to_owned() };
         let said = run(&line, environment, remarks.code)?;
         let asks = remarks.held && remarks.code == 0 && line.contains("status");
         ensure!(!asks || said.contains("held"), "it said {said:?} of a lock that is held");
@@ -103,8 +104,9 @@ fn command(line: &str, remarks: &Remarks, environment: &Environment) -> anyhow::
 }
 
 /// The same on a terminal of its own.
-fn on_a_terminal(line: &str) -> String {
-    format!("/usr/bin/script -qec '{}' /dev/null", line.replace('\'', r"'\''"))
+fn on_a_terminal(line: &str) -> anyhow::Result<String> {
+    let script = programs::packaged("/usr/bin/script", "bsdutils")?;
+    Ok(format!("{} -qec '{}' /dev/null", script.display(), line.replace('\'', r"'\''")))
 }
 
 /// The command that holds the lock of an example.

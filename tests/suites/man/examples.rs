@@ -1,13 +1,14 @@
 //! Each page's examples, run as they stand, in their order: what one has written is there for the next.
 
 use anyhow::{Context, bail, ensure};
+use mutex_tests::process::programs;
 
-use crate::files;
 use crate::mdoc::{self, Kind};
 use crate::needs::Needs;
 use crate::pages::Page;
 use crate::running::{Environment, Holding, run};
 use crate::stage::on_stage;
+use crate::{files, users};
 
 /// All examples of a page.
 pub(crate) fn run_all(page: &Page) -> anyhow::Result<()> {
@@ -20,6 +21,7 @@ pub(crate) fn run_all(page: &Page) -> anyhow::Result<()> {
     on_stage(&needs, || {
         for block in &blocks {
             let done = match &block.kind {
+                Kind::Run(remarks) if users::are_made_by(block) => with_users(remarks, &block.lines, &needs),
                 Kind::Run(remarks) => commands(remarks, &block.lines, &needs, &environment),
                 Kind::File(path) => files::show(path, &block.lines, &needs, &environment),
                 Kind::Log | Kind::Shape => Ok(()),
@@ -58,6 +60,12 @@ impl Remarks {
     }
 }
 
+fn with_users(remarks: &[String], lines: &[String], needs: &Needs) -> anyhow::Result<()> {
+    let etcd = needs.etcd_with_users.as_ref().context("no etcd for the users")?;
+    commands(remarks, lines, needs, &users::environment(etcd))?;
+    users::tried(etcd)
+}
+
 fn commands(remarks: &[String], lines: &[String], needs: &Needs, environment: &Environment) -> anyhow::Result<()> {
     let remarks = Remarks::new(remarks)?;
     // A long one goes on behind a backslash, as in a shell.
@@ -82,7 +90,7 @@ fn command(line: &str, remarks: &Remarks, environment: &Environment) -> anyhow::
         ensure!(code == remarks.code, "exit code {code} after Ctrl-C, not {}", remarks.code);
     } else {
         // Nobody is asked but a person, who is at a terminal.
-        let line = if remarks.yes { format!("echo yes | {}", on_a_terminal(line)) } else { line.to_owned() };
+        let line = if remarks.yes { format!("echo yes | {}", on_a_terminal(line)?) } else { line.to_owned() };
         let said = run(&line, environment, remarks.code)?;
         let asks = remarks.held && remarks.code == 0 && line.contains("status");
         ensure!(!asks || said.contains("held"), "it said {said:?} of a lock that is held");
@@ -96,8 +104,9 @@ fn command(line: &str, remarks: &Remarks, environment: &Environment) -> anyhow::
 }
 
 /// The same on a terminal of its own.
-fn on_a_terminal(line: &str) -> String {
-    format!("/usr/bin/script -qec '{}' /dev/null", line.replace('\'', r"'\''"))
+fn on_a_terminal(line: &str) -> anyhow::Result<String> {
+    let script = programs::packaged("/usr/bin/script", "bsdutils")?;
+    Ok(format!("{} -qec '{}' /dev/null", script.display(), line.replace('\'', r"'\''")))
 }
 
 /// The command that holds the lock of an example.

@@ -62,7 +62,7 @@ fn tool() -> anyhow::Result<()> {
     for command in commands {
         let part = mdoc::part(&page.text, ".Ss", &command).with_context(|| format!("no {command}"))?;
         let mut options = options_of(&help(TOOL, &[&command, "--help"])?);
-        OF_EVERY_COMMAND.iter().for_each(|option| ensure_removed(&mut options, option));
+        options.retain(|option| !OF_EVERY_COMMAND.contains(&&**option));
         let what = format!("{TOOL} {command}");
         same(&page, &what, &mdoc::options(part.iter().copied().filter(|line| line.starts_with(".It "))), &options)?;
         in_synopsis(&page, &command, &options)?;
@@ -82,10 +82,6 @@ fn in_synopsis(page: &Page, command: &str, options: &BTreeSet<String>) -> anyhow
     let extra: Vec<_> = shown.difference(options).collect();
     ensure!(missing.is_empty() && extra.is_empty(), "the synopsis of {command}: without {missing:?}, with {extra:?}");
     Ok(())
-}
-
-fn ensure_removed(options: &mut BTreeSet<String>, option: &str) {
-    options.remove(option);
 }
 
 fn same(page: &Page, what: &str, explained: &BTreeSet<String>, help: &BTreeSet<String>) -> anyhow::Result<()> {

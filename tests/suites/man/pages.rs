@@ -56,12 +56,16 @@ pub(crate) fn programs() -> anyhow::Result<BTreeSet<String>> {
     for entry in fs::read_dir(top().join("helpers")).context("read helpers/")? {
         let manifest = entry?.path().join("Cargo.toml");
         let Ok(text) = fs::read_to_string(&manifest) else { continue };
-        // A binary that is named otherwise than its package has a line of its own.
-        let names: Vec<&str> =
-            text.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).collect();
-        let name = names.last().with_context(|| format!("{}: no name", manifest.display()))?;
-        programs.insert((*name).to_owned());
+        // A binary that is named otherwise than its package says so.
+        let name = name_in(&text, "[[bin]]").or_else(|| name_in(&text, "[package]"));
+        programs.insert(name.with_context(|| format!("{}: no name", manifest.display()))?);
     }
     ensure!(programs.contains("ctdb-mutex"), "no ctdb-mutex among {programs:?}");
     Ok(programs)
+}
+
+/// The name that a manifest's table gives.
+fn name_in(manifest: &str, table: &str) -> Option<String> {
+    let lines = manifest.lines().skip_while(|line| *line != table).skip(1).take_while(|line| !line.starts_with('['));
+    lines.filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).next().map(str::to_owned)
 }

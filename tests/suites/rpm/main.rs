@@ -1,9 +1,36 @@
 //! The RPMs: built without a network, twice the same, and installed beside what distributions ship.
+//!
+//! `tests/build-packages` has built them into PACKAGES_DIR; without it, that is done here first, which takes minutes.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `packages` | where the RPMs are, and what rpm says of them |
+//! | `built` | what can be seen of a package without installing it |
+//! | `root` | a scratch root for rpm, and packages made for it |
+//! | `distributions` | the files that each distribution's ctdb packages own |
+//! | `beside` | ours in the same root |
+
+mod beside;
+mod built;
+mod distributions;
+mod packages;
+mod root;
 
 use std::process::ExitCode;
 
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Trial};
+
+/// A promise. Its name is the trial's.
+type Case = (&'static str, fn() -> anyhow::Result<()>);
 
 fn main() -> ExitCode {
-    libtest_mimic::run(&Arguments::from_args(), Vec::new()).exit_code()
+    let trials = [built::CASES, beside::CASES]
+        .concat()
+        .into_iter()
+        .map(|(name, run)| Trial::test(name, move || run().map_err(|error| format!("{error:#}").into())))
+        .collect();
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    // The line below runs no destructor.
+    packages::end();
+    conclusion.exit_code()
 }

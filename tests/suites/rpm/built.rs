@@ -1,0 +1,194 @@
+//! What can be seen of a package without installing it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail, ensure};
+use tempfile::TempDir;
+
+use crate::Case;
+use crate::packages::{INSTALLED, all, installed, output, package, query, run};
+
+pub(crate) const CASES: &[Case] = &[
+    ("two builds without a network, in different directories, are the same bytes", twice_the_same),
+    ("rpmlint has nothing to say", lint),
+    ("only the package of RADOS needs librados, and all but one need a ctdb of any version", needs),
+    ("the binaries are hardened, stripped, and name no directory of the build", hardened),
+    ("the debuginfo is a package of its own, and belongs to the binaries", debuginfo),
+    ("every crate that is linked in is there with its licence", licences),
+    ("the helpers' directory is one option of the build", helper_directory),
+    ("nothing is compiled into the architecture's package that is for all of them", no_arch),
+];
+
+fn twice_the_same() -> anyhow::Result<()> {
+    let (first, second) = (all("first")?, all("second")?);
+    ensure!(first.len() == INSTALLED.len() + 2, "{first:?} are not the packages, the source and the debuginfo");
+    ensure!(first.len() == second.len(), "{first:?} and {second:?}");
+    let mut different = Vec::new();
+    for (one, other) in first.iter().zip(&second) {
+        ensure!(one.file_name() == other.file_name(), "{one:?} and {other:?}");
+        if fs::read(one)? != fs::read(other)? {
+            different.push(one.file_name().unwrap_or_default());
+        }
+    }
+    ensure!(different.is_empty(), "two builds of {different:?} differ");
+    Ok(())
+}
+
+fn lint() -> anyhow::Result<()> {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/rpm/rpmlint.toml");
+    let said = run(Command::new("rpmlint").args(["-c", config]).args(all("first")?))?;
+    let end = said.lines().last().unwrap_or_default();
+    ensure!(end.contains("0 errors, 0 warnings"), "{said}");
+    Ok(())
+}
+
+fn needs() -> anyhow::Result<()> {
+    for suffix in INSTALLED {
+        let requires = query(&package(suffix)?, &["--requires"])?;
+        let librados = requires.iter().any(|need| need.contains("librados"));
+        ensure!(librados == (suffix == "-rados"), "{suffix:?} needs {requires:?}");
+        let ctdb: Vec<_> = requires.iter().filter(|need| need.split(' ').next() == Some("ctdb")).collect();
+        // The others need it by way of the base.
+        let wanted = !matches!(suffix, "-selinux" | "-tests");
+        ensure!(
+            ctdb.iter().all(|need| need.as_str() == "ctdb") && wanted != ctdb.is_empty(),
+            "{suffix:?}: {requires:?}"
+        );
+    }
+    Ok(())
+}
+
+/// What a package has in it, unpacked.
+fn unpacked(rpm: &Path) -> anyhow::Result<TempDir> {
+    let dir = tempfile::Builder::new().prefix("mutex-").tempdir().context("make a directory")?;
+    let archive = dir.path().join("archive");
+    let mut rpm2cpio = Command::new("rpm2cpio");
+    rpm2cpio.arg(rpm).stdout(fs::File::create(&archive)?);
+    ensure!(rpm2cpio.status().context("run rpm2cpio (package rpm2cpio)")?.success(), "rpm2cpio {}", rpm.display());
+    let root = dir.path().join("root");
+    fs::create_dir(&root)?;
+    let mut cpio = Command::new("cpio");
+    cpio.args(["--extract", "--make-directories", "--quiet"]).current_dir(&root).stdin(fs::File::open(&archive)?);
+    run(&mut cpio).context("unpack (package cpio)")?;
+    fs::remove_file(archive)?;
+    Ok(dir)
+}
+
+/// The programs in it: what begins as ELF files do.
+fn binaries(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.extend(binaries(&entry.path())?);
+        } else if entry.file_type()?.is_file() && fs::read(entry.path())?.starts_with(b"\x7fELF") {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+fn hardened() -> anyhow::Result<()> {
+    let mut seen = 0;
+    for rpm in installed()? {
+        let dir = unpacked(&rpm)?;
+        for binary in binaries(dir.path())? {
+            seen += 1;
+            let said = run(Command::new("readelf")
+                .args(["--file-header", "--program-headers", "--dynamic", "--sections", "--wide"])
+                .arg(&binary))?;
+            let line = |word: &str| said.lines().find(|line| line.contains(word)).unwrap_or_default().to_owned();
+            let stack = line("GNU_STACK");
+            let name = binary.display();
+            ensure!(line("Type:").contains("DYN") && line("(FLAGS_1)").contains("PIE"), "{name}: no PIE");
+            ensure!(!line("GNU_RELRO").is_empty() && line("(FLAGS_1)").contains("NOW"), "{name}: no full RELRO");
+            ensure!(stack.contains(" RW ") && !stack.contains("RWE"), "{name}: {stack}");
+            ensure!(!said.contains("RPATH") && !said.contains("RUNPATH"), "{name}: has a path for its libraries");
+            ensure!(!said.contains(".debug_") && !said.contains(".symtab"), "{name}: not stripped");
+            let bytes = fs::read(&binary)?;
+            for place in ["/BUILD/", "/.cargo/", "/root/", "/home/"] {
+                let found = bytes.windows(place.len()).any(|window| window == place.as_bytes());
+                ensure!(!found, "{name}: has {place} in it");
+            }
+        }
+    }
+    ensure!(seen == 9, "{seen} binaries, not four of the product and five of the tests");
+    Ok(())
+}
+
+fn debuginfo() -> anyhow::Result<()> {
+    let files = query(&package("-debuginfo")?, &["--list"])?;
+    for suffix in ["", "-rados", "-etcd", "-tests"] {
+        let rpm = package(suffix)?;
+        let dir = unpacked(&rpm)?;
+        for binary in binaries(dir.path())? {
+            let notes = run(Command::new("readelf").arg("--notes").arg(&binary))?;
+            let id = notes.lines().find_map(|line| line.trim().strip_prefix("Build ID: "));
+            let id = id.with_context(|| format!("{}: no build id", binary.display()))?;
+            let (folder, rest) = id.split_at(2);
+            let wanted = format!("/usr/lib/debug/.build-id/{folder}/{rest}.debug");
+            ensure!(files.contains(&wanted), "{}: no {wanted}", binary.display());
+        }
+    }
+    Ok(())
+}
+
+fn licences() -> anyhow::Result<()> {
+    let dir = unpacked(&package("")?)?;
+    let folder = dir.path().join("root/usr/share/licenses");
+    let only = fs::read_dir(&folder)?.next().context("no licences")??.path();
+    let listed = fs::read_to_string(only.join("LICENSE.dependencies"))?;
+    let versions = fs::read_to_string(only.join("cargo-vendor.txt"))?;
+    for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        ensure!(only.join(licence).metadata()?.len() > 1000, "{licence} is empty");
+    }
+    // What only the helper of one store has, what all have, and what the tests have.
+    for name in ["tonic", "ceph", "clap", "fuser", "ring", "nix"] {
+        let line = listed.lines().find(|line| line.contains(&format!(": {name} v")));
+        let line = line.with_context(|| format!("{name} is not in LICENSE.dependencies"))?;
+        ensure!(!line.starts_with(": "), "{line}: without a licence");
+        ensure!(
+            versions.lines().any(|line| line.starts_with(&format!("{name} v"))),
+            "{name} is not in cargo-vendor.txt"
+        );
+    }
+    let without: Vec<_> = listed.lines().filter(|line| line.starts_with(": ")).collect();
+    ensure!(without.is_empty(), "without a licence: {without:?}");
+    // The tag names each licence that is not given as a choice with another.
+    let tag = query(&package("")?, &["--queryformat", "%{LICENSE}\n"])?.concat();
+    for licence in listed.lines().filter_map(|line| line.split(": ").next()).filter(|text| !text.contains(['/', ' '])) {
+        ensure!(tag.contains(licence), "{licence} is not in the tag: {tag}");
+    }
+    Ok(())
+}
+
+/// openSUSE has CTDB's helpers elsewhere.
+fn helper_directory() -> anyhow::Result<()> {
+    let spec = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/rpm/ctdb-mutex-helpers.spec");
+    let parsed = |options: &[&str]| run(Command::new("rpmspec").arg("-P").args(options).arg(spec));
+    let elsewhere = parsed(&["--define", "ctdb_helperdir /usr/lib64/ctdb"])?;
+    for line in ["/usr/lib64/ctdb/ctdb_mutex_file_helper", "export CTDB_HELPER_DIR=/usr/lib64/ctdb"] {
+        ensure!(elsewhere.lines().any(|told| told == line), "no line {line:?}");
+    }
+    let usual = parsed(&[])?;
+    ensure!(usual.lines().any(|line| line == "/usr/libexec/ctdb/ctdb_mutex_file_helper"), "not in /usr/libexec/ctdb");
+    // What is wrong in a spec is told on standard error.
+    let said = output(Command::new("rpmspec").arg("-P").arg(spec))?;
+    ensure!(said.stderr.is_empty(), "{}", String::from_utf8_lossy(&said.stderr));
+    Ok(())
+}
+
+fn no_arch() -> anyhow::Result<()> {
+    for suffix in INSTALLED {
+        let rpm = package(suffix)?;
+        let dir = unpacked(&rpm)?;
+        let has_binaries = !binaries(dir.path())?.is_empty();
+        let arch = query(&rpm, &["--queryformat", "%{ARCH}\n"])?.concat();
+        if has_binaries == (arch == "noarch") {
+            bail!("{}: {arch}, and binaries: {has_binaries}", rpm.display());
+        }
+    }
+    Ok(())
+}

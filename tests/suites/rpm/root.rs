@@ -30,6 +30,8 @@ const SYSTEM: &[&str] = &[
     "/usr/share/man/man8",
     "/usr/share/selinux/packages",
     "/usr/share/zsh/site-functions",
+    // Where rpm puts a scriptlet.
+    "/var/tmp",
 ];
 
 /// A root in which a distribution's packages are installed, as far as their names go. Ends with this value.
@@ -99,7 +101,7 @@ impl Root {
             |prefix: &str, paths: &[&str]| paths.iter().map(|path| format!("{prefix}{path}\n")).collect::<String>();
         let install: String = files
             .iter()
-            .map(|file| format!("mkdir -p %{{buildroot}}$(dirname {file}); echo stand-in >%{{buildroot}}{file}\n"))
+            .map(|file| format!("mkdir -p %{{buildroot}}$(dirname {file}); echo stand-in of {name} >%{{buildroot}}{file}\n"))
             .chain(directories.iter().map(|dir| format!("mkdir -p %{{buildroot}}{dir}\n")))
             .collect();
         let spec = format!(

@@ -101,7 +101,9 @@ impl Root {
             |prefix: &str, paths: &[&str]| paths.iter().map(|path| format!("{prefix}{path}\n")).collect::<String>();
         let install: String = files
             .iter()
-            .map(|file| format!("mkdir -p %{{buildroot}}$(dirname {file}); echo stand-in of {name} >%{{buildroot}}{file}\n"))
+            .map(|file| {
+                format!("mkdir -p %{{buildroot}}$(dirname {file}); echo stand-in of {name} >%{{buildroot}}{file}\n")
+            })
             .chain(directories.iter().map(|dir| format!("mkdir -p %{{buildroot}}{dir}\n")))
             .collect();
         let spec = format!(

@@ -15,6 +15,8 @@ fn main() -> ExitCode {
     let checks: &[(&str, Check)] = &[
         ("every helper has its row in the README, the changelog and the roster", helpers_are_listed),
         ("the operator's tool is in the README and the changelog", tool_is_listed),
+        ("every program has its manual page, and its place in the RPMs and the Debian packages", programs_are_packaged),
+        ("the version has its entry in the changelog, and is that of the packages", version_is_described),
         ("every source file says at its head what it is for", files_have_heads),
         ("every make target that the README names exists", make_targets_exist),
         ("every option that the README shows is one of a helper's or the tool's", options_exist),
@@ -49,6 +51,8 @@ fn files() -> Result<Vec<String>> {
 
 /// The operator's tool, whose folder is among the helpers'.
 const TOOL: &str = "ctdb-mutex";
+
+const SPEC: &str = "packaging/rpm/ctdb-mutex-helpers.spec";
 
 fn helpers() -> Result<Vec<String>> {
     let mut names = Vec::new();
@@ -86,6 +90,43 @@ fn helpers_are_listed() -> Result<()> {
             ensure!(text.contains(&helper), "{helper} is not in {place}");
         }
     }
+    Ok(())
+}
+
+/// A page, a stanza that names the binary and one that names the page, in both kinds of package.
+fn programs_are_packaged() -> Result<()> {
+    let manifests = files()?.iter().filter(|path| path.ends_with("Cargo.toml")).map(read).collect::<Result<Vec<_>>>()?;
+    let packages = [("the spec", read(SPEC)?), ("the Debian packages", manifests.concat())];
+    for program in helpers()?.into_iter().chain([TOOL.to_owned()]) {
+        let section = if program == TOOL { 8 } else { 7 };
+        let page = format!("{program}.{section}");
+        ensure!(read(format!("man/{page}"))?.contains(".Sh EXAMPLES"), "man/{page} has no examples");
+        for (place, text) in &packages {
+            let lines = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
+            // The binary's path ends with its name, a page's goes on with a dot.
+            let binary = format!("/{program}");
+            let ends = |line: &str| {
+                line.match_indices(&binary).any(|(at, _)| {
+                    !line[at + binary.len()..].starts_with(|c: char| c.is_alphanumeric() || "._-".contains(c))
+                })
+            };
+            ensure!(lines().any(ends), "{program} is not in {place}");
+            ensure!(lines().any(|line| line.contains(&page)), "man/{page} is not in {place}");
+        }
+    }
+    Ok(())
+}
+
+fn version_is_described() -> Result<()> {
+    let manifest = read("Cargo.toml")?;
+    let version = manifest.lines().find_map(|line| line.strip_prefix("version = ")).context("no version")?;
+    let version = version.trim_matches('"');
+    let changelog = read("CHANGELOG.md")?;
+    let entry = format!("## [{version}] - ");
+    ensure!(changelog.lines().any(|line| line.starts_with(&entry)), "CHANGELOG.md has no line \"{entry}DATE\"");
+    let spec = read(SPEC)?;
+    let told = spec.lines().find_map(|line| line.strip_prefix("Version:")).context("the spec has no version")?;
+    ensure!(told.trim() == version, "the spec is of version {}, the workspace of {version}", told.trim());
     Ok(())
 }
 
@@ -176,7 +217,7 @@ fn cases_have_mutations() -> Result<()> {
             && !case.starts_with("the table ")
     };
     let mut known = BTreeSet::new();
-    for suite in ["contract", "file", "clusterfs", "rados", "etcd", "cli", "ctdb"] {
+    for suite in ["contract", "file", "clusterfs", "rados", "etcd", "cli", "man", "ctdb"] {
         known.extend(cases_of(suite)?.iter().filter(of_the_product).map(|case| format!("{suite} {case}")));
     }
     if let Some(gone) = broken.iter().find(|&&case| !known.contains(case)) {

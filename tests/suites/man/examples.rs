@@ -2,12 +2,12 @@
 
 use anyhow::{Context, bail, ensure};
 
-use crate::files;
 use crate::mdoc::{self, Kind};
 use crate::needs::Needs;
 use crate::pages::Page;
 use crate::running::{Environment, Holding, run};
 use crate::stage::on_stage;
+use crate::{files, users};
 
 /// All examples of a page.
 pub(crate) fn run_all(page: &Page) -> anyhow::Result<()> {
@@ -20,6 +20,7 @@ pub(crate) fn run_all(page: &Page) -> anyhow::Result<()> {
     on_stage(&needs, || {
         for block in &blocks {
             let done = match &block.kind {
+                Kind::Run(remarks) if users::are_made_by(block) => with_users(remarks, &block.lines, &needs),
                 Kind::Run(remarks) => commands(remarks, &block.lines, &needs, &environment),
                 Kind::File(path) => files::show(path, &block.lines, &needs, &environment),
                 Kind::Log | Kind::Shape => Ok(()),
@@ -56,6 +57,12 @@ impl Remarks {
         }
         Ok(remarks)
     }
+}
+
+fn with_users(remarks: &[String], lines: &[String], needs: &Needs) -> anyhow::Result<()> {
+    let etcd = needs.etcd_with_users.as_ref().context("no etcd for the users")?;
+    commands(remarks, lines, needs, &users::environment(etcd))?;
+    users::tried(etcd)
 }
 
 fn commands(remarks: &[String], lines: &[String], needs: &Needs, environment: &Environment) -> anyhow::Result<()> {

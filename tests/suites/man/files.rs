@@ -24,6 +24,7 @@ pub(crate) fn show(path: &str, lines: &[String], needs: &Needs, environment: &En
     fs::write(path, &text).with_context(|| format!("write {path}"))?;
     // A password may be in it.
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    certificates(&text, needs)?;
     match path {
         CTDB_CONF => lock_of_ctdb_conf(environment),
         // What the environment says counts before what the file says, and so there is none.
@@ -31,6 +32,25 @@ pub(crate) fn show(path: &str, lines: &[String], needs: &Needs, environment: &En
         _ if path.starts_with(DROP_INS) => drop_in(&text),
         _ => bail!("{path}: the suite does not know how to try it"),
     }
+}
+
+/// Puts certificates where the file says that they are.
+fn certificates(text: &str, needs: &Needs) -> anyhow::Result<()> {
+    let Some(etcd) = &needs.etcd_with_tls else { return Ok(()) };
+    let tls = etcd.tls()?;
+    let known = [("ca_cert", tls.ca()), ("cert", &tls.client().cert), ("key", &tls.client().key)];
+    let in_environment = ["CACERT", "CERT", "KEY"].map(|name| format!("Environment=ETCDCTL_{name}="));
+    for line in text.lines() {
+        for ((word, source), variable) in known.iter().zip(&in_environment) {
+            let named = line.strip_prefix(&format!("{word} = ")).or_else(|| line.strip_prefix(variable.as_str()));
+            if let Some(path) = named {
+                let dir = Path::new(path).parent().context("a certificate in no directory")?;
+                fs::create_dir_all(dir)?;
+                fs::copy(source, path).with_context(|| format!("write {path}"))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Takes the lock as CTDB does.

@@ -12,6 +12,7 @@
 //! | `needs` | what a page's examples need |
 //! | `files` | the files that examples show |
 //! | `stage` | the machine that examples see: documented paths that lead to the bench |
+//! | `users` | etcd's users, made by an example |
 //! | `running` | one command of an example |
 //!
 //! HELPER_DIR names the directory of the programs (default: where cargo put them), MAN_DIR that of the pages (default: `man/`
@@ -38,6 +39,7 @@ mod pages;
 mod references;
 mod running;
 mod stage;
+mod users;
 
 use std::process::ExitCode;
 

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use mutex_tests::services::ceph::{self, Ceph};
 use mutex_tests::services::cephfs::{self, CephFs};
 use mutex_tests::services::cluster_fs::ClusterFs;
-use mutex_tests::services::etcd::{Etcd, Setup};
+use mutex_tests::services::etcd::{Etcd, MEMBERS, Setup};
 
 use crate::mdoc::{Block, Kind};
+use crate::users;
 
 /// All pages name the same object of the same pool.
 static ALONE_ON_CEPH: Mutex<()> = Mutex::new(());
@@ -19,6 +20,10 @@ pub(crate) struct Needs {
     pub(crate) ceph: Option<(Arc<Ceph>, MutexGuard<'static, ()>)>,
     /// The page's own: it makes users there.
     pub(crate) etcd: Option<Etcd>,
+    /// One that knows its clients by certificate, where an example makes users: it ends with authentication on.
+    pub(crate) etcd_with_users: Option<Etcd>,
+    /// One that speaks https, where an example does.
+    pub(crate) etcd_with_tls: Option<Etcd>,
     /// A real cluster file system, where an example asks for one.
     pub(crate) cluster_fs: Option<Arc<CephFs>>,
 }
@@ -27,31 +32,40 @@ impl Needs {
     pub(crate) fn of(blocks: &[Block]) -> anyhow::Result<Self> {
         let any = |words: &[&str]| blocks.iter().any(|block| mentions(block, words));
         let cluster_fs = if any(&["--require-fs"]) { Some(cephfs::shared()?) } else { None };
-        let tls = any(&["https://"]);
-        let etcd = any(&["etcd"]);
-        let etcd = if etcd { Some(Etcd::start(Setup { tls, ..Setup::default() })?) } else { None };
+        let etcd = if any(&["etcd"]) { Some(Etcd::start(Setup::default())?) } else { None };
+        let users = blocks.iter().any(users::are_made_by);
+        let tls = || Etcd::start(Setup { tls: true, ..Setup::default() });
+        let etcd_with_users = if users { Some(tls()?) } else { None };
+        let etcd_with_tls = if any(&["https://"]) { Some(tls()?) } else { None };
         let ceph = if any(&["rados", "/usr/bin/ceph", "CEPH_"]) { Some((ceph::shared()?, alone())) } else { None };
-        Ok(Self { ceph, etcd, cluster_fs })
+        Ok(Self { ceph, etcd, etcd_with_users, etcd_with_tls, cluster_fs })
     }
 
-    /// The documented text with what the bench has in the place of what nobody else has: the members' addresses, their
-    /// certificates, and the kind of the file system.
+    /// The documented text with what the bench has in the place of what it cannot have: the members' addresses, and the kind
+    /// of the file system.
     pub(crate) fn adapted(&self, text: &str) -> anyhow::Result<String> {
-        let mut text = text.to_owned();
-        if let Some(etcd) = &self.etcd {
-            for member in 0..3 {
-                for scheme in ["http", "https"] {
-                    let documented = format!("{scheme}://192.0.2.{}:2379", member + 1);
-                    text = text.replace(&documented, etcd.endpoint(member));
-                }
-            }
-        }
-        ensure!(!text.contains("192.0.2."), "192.0.2.1, .2 and .3 stand for the bench's members: {text}");
+        let lines = text.split_inclusive('\n').map(|line| self.with_our_members(line));
+        let mut text = lines.collect::<anyhow::Result<String>>()?;
         if let (Some(fs), Some((before, rest))) = (&self.cluster_fs, text.clone().split_once("--require-fs ")) {
             let behind = rest.find(char::is_whitespace).map_or("", |end| &rest[end..]);
             text = format!("{before}--require-fs {}{behind}", fs.kind());
         }
         Ok(text)
+    }
+}
+
+impl Needs {
+    /// A line in which members are named.
+    fn with_our_members(&self, line: &str) -> anyhow::Result<String> {
+        let places = ["endpoints = ", "ETCDCTL_ENDPOINTS=", "--endpoints "];
+        let Some(place) = places.iter().find(|place| line.contains(**place)) else { return Ok(line.to_owned()) };
+        let (before, rest) = line.split_once(place).context("no members")?;
+        let end = rest.find([' ', '"', '\'', '\n']).unwrap_or(rest.len());
+        let (members, behind) = rest.split_at(end);
+        let etcd = if members.starts_with("https://") { &self.etcd_with_tls } else { &self.etcd };
+        let etcd = etcd.as_ref().with_context(|| format!("no etcd for {members}"))?;
+        ensure!(members.split(',').count() == MEMBERS, "{members}: an example names {MEMBERS} members, all there are");
+        Ok(format!("{before}{place}{}{behind}", etcd.endpoints()))
     }
 }
 

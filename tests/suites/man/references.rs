@@ -11,13 +11,17 @@ use crate::{Case, mdoc};
 pub(crate) const CASES: &[Case] =
     &[("every page that a page refers to exists here or in a package that we require", references)];
 
-/// Where the pages of others are from: CTDB's, which our packages require; Ceph's commands, which are there where a lock is
-/// on Ceph; and the calls of the kernel, whose pages a machine of a person who reads about them has.
-const PACKAGES: [&str; 3] = ["ctdb", "ceph-common", "manpages-dev"];
+/// Where the pages of others are from: CTDB's, which our packages require, and Ceph's commands, which are there where a lock
+/// is on Ceph.
+const PACKAGES: [&str; 2] = ["ctdb", "ceph-common"];
+
+/// The kernel's calls that pages refer to. No program requires the package of their pages, on any distribution.
+const CALLS: [&str; 2] = ["fcntl.2", "flock.2"];
 
 fn references() -> anyhow::Result<()> {
     let pages = pages::all()?;
     let mut known: BTreeSet<String> = pages.iter().map(|page| format!("{}.{}", page.name, page.section)).collect();
+    known.extend(CALLS.map(str::to_owned));
     for package in PACKAGES {
         known.extend(of(package)?);
     }

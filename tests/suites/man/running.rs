@@ -41,9 +41,13 @@ impl Holding {
         let helper = launch(&format!("exec {line}"), environment).stdout(output.reopen()?.into()).start()?;
         let holding = Self { helper, output };
         // A helper's byte, or the tool's word.
-        let has_it = || holding.said().is_ok_and(|said| said.starts_with('0') || said.contains("taken")).then_some(());
-        let waited = wait_for("it to have the lock", LIMIT, has_it);
-        waited.with_context(|| format!("it said {:?} and {:?}", holding.said(), holding.helper.stderr()))?;
+        let has_it = || holding.said().is_ok_and(|said| said.starts_with('0') || said.contains("taken"));
+        let answered = || (has_it() || holding.helper.supervisor().is_gone()).then_some(());
+        let waited = wait_for("it to have the lock", LIMIT, answered);
+        let said = || format!("it said {:?} and {:?}", holding.said(), holding.helper.stderr());
+        waited.with_context(said)?;
+        // What it was about to say as it ended has been said now.
+        ensure!(has_it(), "it has not got the lock; {}", said());
         Ok(holding)
     }
 

@@ -95,7 +95,8 @@ fn helpers_are_listed() -> Result<()> {
 
 /// A page, a stanza that names the binary and one that names the page, in both kinds of package.
 fn programs_are_packaged() -> Result<()> {
-    let manifests = files()?.iter().filter(|path| path.ends_with("Cargo.toml")).map(read).collect::<Result<Vec<_>>>()?;
+    let manifests =
+        files()?.iter().filter(|path| path.ends_with("Cargo.toml")).map(read).collect::<Result<Vec<_>>>()?;
     let packages = [("the spec", read(SPEC)?), ("the Debian packages", manifests.concat())];
     for program in helpers()?.into_iter().chain([TOOL.to_owned()]) {
         let section = if program == TOOL { 8 } else { 7 };

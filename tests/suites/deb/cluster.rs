@@ -53,7 +53,7 @@ fn rados() -> anyhow::Result<()> {
 fn etcd() -> anyhow::Result<()> {
     let etcd = etcd::shared()?;
     let system = System::installed()?;
-    fs::write(system.path().join("etc/ctdb/etcd"), format!("ETCDCTL_ENDPOINTS={}\n", etcd.endpoints()))?;
+    fs::write(system.path().join("etc/ctdb/etcd"), format!("endpoints = {}\n", etcd.endpoints()))?;
     failed_over(&system, ETCD).map(drop)
 }
 

@@ -5,7 +5,7 @@
 //! | [`node`] | one node: its directory, its processes, what can be done to them |
 //! | [`log`] | the lines that the nodes log, with their times |
 //! | [`status`] | what a node tells about the cluster |
-//! | [`view`] | a path that leads somewhere else on each node |
+//! | [`view`] | a path that leads somewhere else on each node; a system in a directory |
 //! | [`watcher`] | who believes to have the lock, at every moment |
 //!
 //! What CTDB believes stands in its log and nowhere else (`ctdb status` follows it by up to a second), so the log is what
@@ -31,7 +31,7 @@ use crate::wait::wait_for;
 use log::{Line, Mark};
 use node::Node;
 use status::Status;
-use view::Common;
+use view::{Common, Root};
 use watcher::Watcher;
 
 /// The port that every ctdbd listens on.
@@ -64,6 +64,8 @@ pub struct Setup {
     pub environment: Vec<(&'static str, OsString)>,
     /// A path that leads somewhere else on each node.
     pub common: Option<Common>,
+    /// A system in a directory, whose ctdbd is started in place of this machine's.
+    pub root: Option<Root>,
     /// How often each node is monitored, where that matters.
     pub monitor_interval: Option<Duration>,
 }

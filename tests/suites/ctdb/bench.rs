@@ -88,6 +88,7 @@ impl Running {
             lock: store.cluster_lock()?,
             environment: store.environment(),
             common: store.common(),
+            root: None,
             monitor_interval: kind.monitor_interval(),
         };
         let cluster = Cluster::start(&setup)?;

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use super::Setup;
 use super::log::Log;
 use super::status::Status;
-use super::view::View;
+use super::view::{Root, View};
 use crate::process::Process;
 use crate::services::command::run;
 use crate::wait::wait_for;
@@ -38,6 +38,8 @@ pub struct Node {
     environment: Vec<(&'static str, OsString)>,
     /// Where its processes are, if not where everybody is.
     view: Option<View>,
+    /// Whose programs they are, if not this machine's.
+    root: Option<Root>,
     log: Log,
 }
 
@@ -50,7 +52,8 @@ impl Node {
         let dir = cluster.join(format!("n{number}"));
         let log = Log::new(number, dir.join("log"));
         let view = setup.common.as_ref().map(|common| common.view(number)).transpose()?;
-        let node = Self { number, dir, helper, environment: setup.environment.clone(), view, log };
+        let node =
+            Self { number, dir, helper, environment: setup.environment.clone(), view, root: setup.root.clone(), log };
         node.write_files(addresses, setup).with_context(|| format!("write the files of CTDB node {number}"))?;
         Ok(node)
     }
@@ -113,9 +116,10 @@ impl Node {
     /// Starts ctdbd, which then goes to the background.
     pub fn start(&self) -> anyhow::Result<()> {
         let mut command = self.command("/usr/sbin/ctdbd");
-        let output = match &self.view {
-            Some(view) => view.output(&mut command),
-            None => Ok(command.output()?),
+        let output = match (&self.root, &self.view) {
+            (Some(root), _) => root.output(&mut command),
+            (None, Some(view)) => view.output(&mut command),
+            (None, None) => Ok(command.output()?),
         };
         let output = output.context("start ctdbd")?;
         ensure!(output.status.success(), "ctdbd of node {}: {}\n{}", self.number, said(&output), self.log.tail());

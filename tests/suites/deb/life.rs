@@ -1,0 +1,67 @@
+//! Installed, verified, enabled, refused, removed.
+
+use std::fs;
+
+use anyhow::ensure;
+
+use crate::Case;
+use crate::system::{ALL, System};
+
+/// What `ctdb event script enable` makes.
+const LINK: &str = "etc/ctdb/events/legacy/02.mutex.script";
+
+pub(crate) const CASES: &[Case] = &[
+    ("all packages beside ctdb: installed and verified; removed and purged, nothing is left", without_a_trace),
+    ("the event script is enabled and disabled, and its link goes with its package", event_script),
+    ("a package that takes a file of ctdb is refused", refused),
+];
+
+fn without_a_trace() -> anyhow::Result<()> {
+    let system = System::new()?;
+    let before = system.files()?;
+    system.install(&ALL)?;
+    let verified = system.run(&[&["dpkg", "--verify"], &ALL[..]].concat())?;
+    ensure!(verified.is_empty(), "dpkg --verify: {verified}");
+    let enabled = system.path().join(LINK);
+    ensure!(enabled.symlink_metadata().is_err(), "the event script is enabled from the start");
+    let installed = system.files()?;
+    ensure!(installed.len() >= before.len() + 20, "no more than {} files came", installed.len() - before.len());
+    for action in ["--remove", "--purge"] {
+        system.run(&[&["dpkg", action], &ALL[..]].concat())?;
+        let after = system.files()?;
+        let differ: Vec<_> = before.symmetric_difference(&after).collect();
+        ensure!(differ.is_empty(), "after dpkg {action}: {differ:?}");
+    }
+    Ok(())
+}
+
+fn event_script() -> anyhow::Result<()> {
+    let system = System::installed()?;
+    let link = system.path().join(LINK);
+    let script = |what| system.run(&["ctdb", "event", "script", what, "legacy", "02.mutex"]);
+    script("enable")?;
+    ensure!(link.is_symlink(), "enabled, and no link");
+    script("disable")?;
+    ensure!(!link.is_symlink(), "disabled, and the link is still there");
+    script("enable")?;
+    system.run(&["dpkg", "--remove", "ctdb-mutex-helpers-events"])?;
+    ensure!(!link.is_symlink(), "the package is gone, and its link dangles");
+    Ok(())
+}
+
+fn refused() -> anyhow::Result<()> {
+    let system = System::new()?;
+    let bad = system.path().join("var/cache/bad");
+    fs::create_dir_all(bad.join("DEBIAN"))?;
+    fs::create_dir_all(bad.join("usr/libexec/ctdb"))?;
+    fs::write(
+        bad.join("DEBIAN/control"),
+        "Package: bad\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@bad.invalid>\nDescription: takes a file\n",
+    )?;
+    fs::write(bad.join("usr/libexec/ctdb/ctdb_mutex_fcntl_helper"), "another\n")?;
+    system.run(&["dpkg-deb", "--build", "/var/cache/bad", "/var/cache/bad.deb"])?;
+    let output = system.output(&["dpkg", "--install", "/var/cache/bad.deb"])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(!output.status.success() && said.contains("trying to overwrite"), "{}: {said}", output.status);
+    Ok(())
+}

@@ -68,6 +68,10 @@ impl Node {
             let from = Path::new("/etc/ctdb").join(file);
             fs::copy(&from, dir.join(file)).with_context(|| format!("copy {} (package ctdb)", from.display()))?;
         }
+        if setup.root.is_some() {
+            // Helpers look for their files beside ctdb.conf.
+            std::os::unix::fs::symlink("/etc/ctdb/etcd", dir.join("etcd"))?;
+        }
         let nodes: String = addresses.iter().map(|address| format!("{address}\n")).collect();
         fs::write(dir.join("nodes"), nodes)?;
         fs::write(dir.join("public_addresses"), "")?;

@@ -11,7 +11,7 @@ use crate::Case;
 use crate::packages::{INSTALLED, all, installed, output, package, query, run};
 
 pub(crate) const CASES: &[Case] = &[
-    ("two builds without a network, in different directories, are the same bytes", twice_the_same),
+    ("two builds without a network are the same bytes", twice_the_same),
     ("rpmlint has nothing to say", lint),
     ("only the package of RADOS needs librados, and all but one need a ctdb of any version", needs),
     ("the binaries are hardened, stripped, and name no directory of the build", hardened),

@@ -66,7 +66,7 @@ fn refused() -> anyhow::Result<()> {
         let script = "/usr/share/ctdb/events/legacy/01.reclock.script";
         let ours = "/usr/libexec/ctdb/ctdb_mutex_file_helper";
         for (file, owner) in [(taken, "ctdb-1-1"), (script, "ctdb-1-1"), (ours, NAME)] {
-            let bad = root.make("bad", &[file], &[], "")?;
+            let bad = root.make("bad", &[file], &[])?;
             let said = root.install(&[bad])?;
             let words = String::from_utf8_lossy(&said.stderr);
             let conflict = words

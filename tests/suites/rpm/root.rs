@@ -50,7 +50,7 @@ impl Root {
         for package in distribution.packages {
             let files: Vec<_> = package.files.concat();
             let directories: Vec<_> = package.directories.concat();
-            standins.push(root.make(package.name, &files, &directories, "")?);
+            standins.push(root.make(package.name, &files, &directories)?);
         }
         let installed = root.install(&standins)?;
         ensure!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
@@ -96,7 +96,7 @@ impl Root {
     }
 
     /// A package with these files, of other content than anybody's.
-    pub(crate) fn make(&self, name: &str, files: &[&str], directories: &[&str], tags: &str) -> anyhow::Result<PathBuf> {
+    pub(crate) fn make(&self, name: &str, files: &[&str], directories: &[&str]) -> anyhow::Result<PathBuf> {
         let lines =
             |prefix: &str, paths: &[&str]| paths.iter().map(|path| format!("{prefix}{path}\n")).collect::<String>();
         let install: String = files
@@ -107,7 +107,7 @@ impl Root {
             .chain(directories.iter().map(|dir| format!("mkdir -p %{{buildroot}}{dir}\n")))
             .collect();
         let spec = format!(
-            "Name: {name}\nVersion: 1\nRelease: 1\nSummary: stand-in\nLicense: MIT\n{tags}\n%description\nstand-in\n\
+            "Name: {name}\nVersion: 1\nRelease: 1\nSummary: stand-in\nLicense: MIT\n\n%description\nstand-in\n\
              %define __os_install_post %{{nil}}\nAutoReqProv: no\n%install\n{install}\n%files\n{}{}",
             lines("", files),
             lines("%dir ", directories),

@@ -46,7 +46,7 @@ fn connects() -> anyhow::Result<()> {
     helpers_are_in_the_domain(&system)?;
     without(&system).context("before the module")?;
 
-    system.install(&["ctdb-mutex-helpers", "ctdb-mutex-helpers-selinux"])?;
+    system.install(&["", "-selinux"])?;
     with(&system).context("with the .deb")?;
     system.run(&["dpkg", "--remove", "ctdb-mutex-helpers-selinux"])?;
     without(&system).context("after the .deb")?;

@@ -10,10 +10,12 @@
 mod policy;
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use mutex_tests::packages::rpm;
+use mutex_tests::packages::{deb, rpm, unpacked_deb, unpacked_rpm};
 use mutex_tests::process::command::run;
 
 use crate::Case;
@@ -21,8 +23,10 @@ use crate::system::System;
 
 use self::policy::Policy;
 
-pub(crate) const CASES: &[Case] =
-    &[("Debian's SELinux policy lets ctdbd connect to etcd and Ceph with the module, and not without", connects)];
+pub(crate) const CASES: &[Case] = &[
+    ("the SELinux module of the .deb is that of the RPM", same_bytes),
+    ("Debian's SELinux policy lets ctdbd connect to etcd and Ceph with the module, and not without", connects),
+];
 
 /// What CTDB runs in.
 const DOMAIN: &str = "ctdbd_t";
@@ -37,6 +41,16 @@ fn stores() -> BTreeSet<u16> {
 
 /// Of services with a type of their own: SSH, HTTP, PostgreSQL. The module is not for these.
 const OTHERS: [u16; 3] = [22, 80, 5432];
+
+fn same_bytes() -> anyhow::Result<()> {
+    let unpacked = [unpacked_deb(&deb("-selinux")?)?, unpacked_rpm(&rpm("first", "-selinux")?)?];
+    for kind in ["pp", "te"] {
+        let path = format!("usr/share/selinux/packages/{MODULE}.{kind}");
+        let read = |root: &Path| fs::read(root.join(&path)).with_context(|| format!("read {path}"));
+        ensure!(read(unpacked[0].path())? == read(unpacked[1].path())?, "/{path} differs");
+    }
+    Ok(())
+}
 
 fn connects() -> anyhow::Result<()> {
     let system = System::new()?;

@@ -54,16 +54,18 @@ fn same_bytes() -> anyhow::Result<()> {
 
 fn connects() -> anyhow::Result<()> {
     let system = System::new()?;
+    // The package is there before there is a policy: it goes into that one as soon as it comes.
+    system.install(&["", "-selinux"])?;
     system.run(&["apt-get", "-qq", "update"])?;
-    // Before ours, as RPMs require it.
     system.run(&["apt-get", "-qq", "--yes", "--no-install-recommends", "install", "selinux-policy-default"])?;
     helpers_are_in_the_domain(&system)?;
-    without(&system).context("before the module")?;
-
-    system.install(&["", "-selinux"])?;
-    with(&system).context("with the .deb")?;
+    with(&system).context("a policy after the .deb")?;
     system.run(&["dpkg", "--remove", "ctdb-mutex-helpers-selinux"])?;
     without(&system).context("after the .deb")?;
+    system.install(&["-selinux"])?;
+    with(&system).context("the .deb after a policy")?;
+    system.run(&["dpkg", "--purge", "ctdb-mutex-helpers-selinux"])?;
+    without(&system).context("after the .deb, purged")?;
 
     let package = rpm("first", "-selinux")?;
     let of_root = |arguments: &[&str]| {
@@ -73,7 +75,7 @@ fn connects() -> anyhow::Result<()> {
         rpm
     };
     run(of_root(&["--install"]).arg(&package))?;
-    with(&system).context("with the RPM")?;
+    with(&system).context("the RPM")?;
     // The old one's script runs after the new one's.
     run(of_root(&["--upgrade", "--force"]).arg(&package))?;
     with(&system).context("after an update of the RPM")?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use mutex_tests::packages::{SUFFIXES, deb, query, rpm};
+use mutex_tests::packages::{NAME, SUFFIXES, deb, query, rpm};
 use mutex_tests::process::command::run;
 
 use crate::Case;
@@ -25,7 +25,7 @@ use Debian::{At, Without};
 const DIFFERENCES: &[(&str, &str, Debian)] = &[
     // Its zsh looks there.
     ("", "/usr/share/zsh/site-functions/", At("/usr/share/zsh/vendor-completions/")),
-    // It has no directory for licences: the lists are documentation, the texts its own or in `copyright`.
+    // It has no directory for licences: the lists are documentation, and `copyright` has or names the texts.
     (
         "",
         "/usr/share/licenses/ctdb-mutex-helpers/LICENSE.dependencies",
@@ -39,11 +39,11 @@ const DIFFERENCES: &[(&str, &str, Debian)] = &[
     ("", "/usr/share/licenses/ctdb-mutex-helpers/LICENSE-MIT", At("/usr/share/doc/ctdb-mutex-helpers/copyright")),
     ("", "/usr/share/licenses/ctdb-mutex-helpers/LICENSE-APACHE", Without),
     // In Debian's form.
-    ("", "/usr/share/doc/ctdb-mutex-helpers/CHANGELOG.md", At("/usr/share/doc/ctdb-mutex-helpers/changelog")),
+    ("", "/usr/share/doc/ctdb-mutex-helpers/CHANGELOG.md", At("/usr/share/doc/ctdb-mutex-helpers/changelog.Debian")),
 ];
 
 /// What every .deb has in a directory of its own, and the RPMs have in the first alone.
-const OF_EVERY_DEB: [&str; 2] = ["copyright", "changelog"];
+const OF_EVERY_DEB: [&str; 2] = ["copyright", "changelog.Debian"];
 
 fn same() -> anyhow::Result<()> {
     let mut used = BTreeSet::new();
@@ -91,7 +91,7 @@ fn in_rpm(suffix: &str) -> anyhow::Result<BTreeMap<String, String>> {
     let lines = query(&rpm("first", suffix)?, &["--queryformat", "[%{FILEMODES:perms} %{FILENAMES}\n]"])?;
     let files = lines.iter().filter_map(|line| line.split_once(' ')).filter(|(mode, _)| !mode.starts_with('d'));
     let files = files.filter(|(_, path)| !path.starts_with("/usr/lib/.build-id/"));
-    Ok(files.map(|(mode, path)| (uncompressed(path), mode.to_owned())).collect())
+    Ok(files.map(|(mode, path)| (usual(path), mode.to_owned())).collect())
 }
 
 /// The same of a Debian package.
@@ -101,12 +101,14 @@ fn in_deb(suffix: &str) -> anyhow::Result<BTreeMap<String, String>> {
     for line in told.lines().filter(|line| !line.starts_with('d')) {
         let mode = line.split(' ').next().context("an empty line")?;
         let (_, path) = line.split_once(" ./").with_context(|| format!("no path in {line:?}"))?;
-        files.insert(uncompressed(&format!("/{path}")), mode.to_owned());
+        files.insert(usual(&format!("/{path}")), mode.to_owned());
     }
     Ok(files)
 }
 
-/// Whether and how a page or a changelog is compressed is the builder's matter.
-fn uncompressed(path: &str) -> String {
-    path.strip_suffix(".gz").unwrap_or(path).to_owned()
+/// The path, but for what is the builder's matter: how a page or a changelog is compressed, and whether the directories of
+/// documentation and licences have the version in their names, as with Debian's rpm.
+fn usual(path: &str) -> String {
+    let path = path.strip_suffix(".gz").unwrap_or(path);
+    path.replacen(&format!("/{NAME}-{}/", env!("CARGO_PKG_VERSION")), &format!("/{NAME}/"), 1)
 }

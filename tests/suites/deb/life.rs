@@ -57,7 +57,8 @@ fn without_a_trace() -> anyhow::Result<()> {
 /// One `monitor` event, as ctdbd runs it; the script notes something.
 fn monitor(system: &System) -> anyhow::Result<()> {
     let script = format!("/{SCRIPT}");
-    system.run(&["env", "CTDB_BASE=/etc/ctdb", &script, "monitor"])?;
+    let said = system.run(&["env", "CTDB_BASE=/etc/ctdb", &script, "monitor"])?;
+    ensure!(said.starts_with("OK - "), "{said}");
     ensure!(system.path().join(STATES).join("mutex").is_dir(), "the script has no directory");
     Ok(())
 }

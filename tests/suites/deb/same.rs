@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use mutex_tests::packages::{SUFFIXES, deb, query, rpm};
+use mutex_tests::packages::{NAME, SUFFIXES, deb, query, rpm};
 use mutex_tests::process::command::run;
 
 use crate::Case;
@@ -12,38 +12,21 @@ use crate::Case;
 pub(crate) const CASES: &[Case] =
     &[("each .deb has the files of its RPM, with their modes, but for the differences that are stated", same)];
 
-/// How Debian has a file, or a directory's files, that the RPM has.
-enum Debian {
-    /// At another place.
-    At(&'static str),
-    /// Not in this package.
-    Without,
-}
-use Debian::{At, Without};
-
-/// What the RPM of this package has (a name that ends with a slash: all below it), and Debian.
-const DIFFERENCES: &[(&str, &str, Debian)] = &[
-    // Its zsh looks there.
-    ("", "/usr/share/zsh/site-functions/", At("/usr/share/zsh/vendor-completions/")),
-    // It has no directory for licences: the lists are documentation, the texts its own or in `copyright`.
-    (
-        "",
-        "/usr/share/licenses/ctdb-mutex-helpers/LICENSE.dependencies",
-        At("/usr/share/doc/ctdb-mutex-helpers/LICENSE.dependencies"),
-    ),
-    (
-        "",
-        "/usr/share/licenses/ctdb-mutex-helpers/cargo-vendor.txt",
-        At("/usr/share/doc/ctdb-mutex-helpers/cargo-vendor.txt"),
-    ),
-    ("", "/usr/share/licenses/ctdb-mutex-helpers/LICENSE-MIT", At("/usr/share/doc/ctdb-mutex-helpers/copyright")),
-    ("", "/usr/share/licenses/ctdb-mutex-helpers/LICENSE-APACHE", Without),
-    // In Debian's form.
-    ("", "/usr/share/doc/ctdb-mutex-helpers/CHANGELOG.md", At("/usr/share/doc/ctdb-mutex-helpers/changelog")),
+/// What an RPM has (a path that ends with a slash: all below it), and where the .deb has it, if it does. The first that fits
+/// is the one.
+const DIFFERENCES: [(&str, Option<&str>); 5] = [
+    // Debian's zsh looks there.
+    ("/usr/share/zsh/site-functions/", Some("/usr/share/zsh/vendor-completions/")),
+    // Debian has no directory for licences: `copyright` has these or says where they are.
+    ("/usr/share/licenses/ctdb-mutex-helpers/LICENSE-MIT", None),
+    ("/usr/share/licenses/ctdb-mutex-helpers/LICENSE-APACHE", None),
+    ("/usr/share/licenses/ctdb-mutex-helpers/", Some("/usr/share/doc/ctdb-mutex-helpers/")),
+    // In Debian's form and under its name.
+    ("/usr/share/doc/ctdb-mutex-helpers/CHANGELOG.md", None),
 ];
 
-/// What every .deb has in a directory of its own, and the RPMs have in the first alone.
-const OF_EVERY_DEB: [&str; 2] = ["copyright", "changelog"];
+/// What every .deb has in its own directory of documentation.
+const OF_EVERY_DEB: [&str; 2] = ["copyright", "changelog.Debian"];
 
 fn same() -> anyhow::Result<()> {
     let mut used = BTreeSet::new();
@@ -51,23 +34,20 @@ fn same() -> anyhow::Result<()> {
     for suffix in SUFFIXES {
         let mut wanted = BTreeMap::new();
         for (path, mode) in in_rpm(suffix)? {
-            match DIFFERENCES.iter().position(|(of, from, _)| *of == suffix && is_from(&path, from)) {
+            match DIFFERENCES.iter().find(|(from, _)| is_from(&path, from)) {
                 None => drop(wanted.insert(path, mode)),
-                Some(at) => {
-                    used.insert(at);
-                    let (_, from, debian) = &DIFFERENCES[at];
-                    if let At(to) = debian {
+                Some((from, to)) => {
+                    used.insert(*from);
+                    if let Some(to) = to {
                         wanted.insert(path.replacen(from, to, 1), mode);
                     }
                 }
             }
         }
         let mut found = in_deb(suffix)?;
-        if !suffix.is_empty() {
-            for name in OF_EVERY_DEB {
-                let path = format!("/usr/share/doc/ctdb-mutex-helpers{suffix}/{name}");
-                ensure!(found.remove(&path).is_some(), "{suffix:?}: no {path}");
-            }
+        for name in OF_EVERY_DEB {
+            let path = format!("/usr/share/doc/{NAME}{suffix}/{name}");
+            ensure!(found.remove(&path).is_some(), "{suffix:?}: no {path}");
         }
         let only = |these: &BTreeMap<String, String>, those: &BTreeMap<String, String>, whose: &str| -> Vec<String> {
             let others = these.iter().filter(|(path, mode)| those.get(*path) != Some(mode));
@@ -77,7 +57,7 @@ fn same() -> anyhow::Result<()> {
         differences.extend(only(&found, &wanted, "deb"));
     }
     ensure!(differences.is_empty(), "not stated: {differences:#?}");
-    let idle: Vec<_> = (0..DIFFERENCES.len()).filter(|at| !used.contains(at)).map(|at| DIFFERENCES[at].1).collect();
+    let idle: Vec<_> = DIFFERENCES.iter().map(|(from, _)| from).filter(|from| !used.contains(*from)).collect();
     ensure!(idle.is_empty(), "stated, and no difference: {idle:?}");
     Ok(())
 }
@@ -91,7 +71,7 @@ fn in_rpm(suffix: &str) -> anyhow::Result<BTreeMap<String, String>> {
     let lines = query(&rpm("first", suffix)?, &["--queryformat", "[%{FILEMODES:perms} %{FILENAMES}\n]"])?;
     let files = lines.iter().filter_map(|line| line.split_once(' ')).filter(|(mode, _)| !mode.starts_with('d'));
     let files = files.filter(|(_, path)| !path.starts_with("/usr/lib/.build-id/"));
-    Ok(files.map(|(mode, path)| (uncompressed(path), mode.to_owned())).collect())
+    Ok(files.map(|(mode, path)| (usual(path), mode.to_owned())).collect())
 }
 
 /// The same of a Debian package.
@@ -101,12 +81,14 @@ fn in_deb(suffix: &str) -> anyhow::Result<BTreeMap<String, String>> {
     for line in told.lines().filter(|line| !line.starts_with('d')) {
         let mode = line.split(' ').next().context("an empty line")?;
         let (_, path) = line.split_once(" ./").with_context(|| format!("no path in {line:?}"))?;
-        files.insert(uncompressed(&format!("/{path}")), mode.to_owned());
+        files.insert(usual(&format!("/{path}")), mode.to_owned());
     }
     Ok(files)
 }
 
-/// Whether and how a page or a changelog is compressed is the builder's matter.
-fn uncompressed(path: &str) -> String {
-    path.strip_suffix(".gz").unwrap_or(path).to_owned()
+/// The path, but for what is the builder's matter: how a page or a changelog is compressed, and whether the directories of
+/// documentation and licences have the version in their names, as with Debian's rpm.
+fn usual(path: &str) -> String {
+    let path = path.strip_suffix(".gz").unwrap_or(path);
+    path.replacen(&format!("/{NAME}-{}/", env!("CARGO_PKG_VERSION")), &format!("/{NAME}/"), 1)
 }

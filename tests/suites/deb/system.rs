@@ -104,7 +104,7 @@ impl System {
             let deb = packages::deb(suffix)?;
             let name = deb.file_name().context("a package without a name")?;
             fs::copy(&deb, place.join(name))?;
-            words.push(format!("/var/cache/debs/{}", name.display()));
+            words.push(format!("/var/cache/debs/{}", name.to_string_lossy()));
         }
         self.run(&words.iter().map(String::as_str).collect::<Vec<_>>()).map(drop)
     }

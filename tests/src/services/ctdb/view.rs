@@ -40,6 +40,8 @@ impl Root {
     fn enter(&self) -> anyhow::Result<()> {
         leave_others()?;
         forget_others(None)?;
+        // As a machine's root is one; what looks for a path's file system finds it among the mounts.
+        bind(&self.0, &self.0)?;
         for name in FROM_KERNEL {
             bind(&Path::new("/").join(name), &self.0.join(name))?;
         }

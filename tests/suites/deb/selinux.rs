@@ -62,10 +62,6 @@ fn connects() -> anyhow::Result<()> {
     with(&system).context("a policy after the .deb")?;
     system.run(&["dpkg", "--remove", "ctdb-mutex-helpers-selinux"])?;
     without(&system).context("after the .deb")?;
-    system.install(&["-selinux"])?;
-    with(&system).context("the .deb after a policy")?;
-    system.run(&["dpkg", "--purge", "ctdb-mutex-helpers-selinux"])?;
-    without(&system).context("after the .deb, purged")?;
 
     let package = rpm("first", "-selinux")?;
     let of_root = |arguments: &[&str]| {
@@ -80,7 +76,10 @@ fn connects() -> anyhow::Result<()> {
     run(of_root(&["--upgrade", "--force"]).arg(&package))?;
     with(&system).context("after an update of the RPM")?;
     run(&mut of_root(&["--erase", "ctdb-mutex-helpers-selinux"]))?;
-    without(&system).context("after the RPM")
+    without(&system).context("after the RPM")?;
+
+    system.install(&["-selinux"])?;
+    with(&system).context("the .deb after a policy")
 }
 
 /// That the helpers need no domain, nor file contexts, of their own.

@@ -3,6 +3,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`roster`] | one row a helper: what the contract suite runs over |
+//! | [`packages`] | the RPMs and the Debian packages |
 //! | [`process`] | a helper started as CTDB starts it, and its pipe |
 //! | [`fault`] | named things that a case does to a store and takes back |
 //! | [`lanes`] | trials of one kind one after the other, kinds side by side |
@@ -14,6 +15,7 @@
 pub mod byte_zero;
 pub mod fault;
 pub mod lanes;
+pub mod packages;
 pub mod process;
 pub mod roster;
 pub mod services;

@@ -7,11 +7,15 @@
 //! | [`launch`] | how a helper is started |
 //! | [`helper`] | a helper that runs |
 //! | [`answer`] | a helper that answers a question and ends |
+//! | [`command`] | any command, run to its end |
+//! | [`mounts`] | a mount namespace for a thread |
 //! | this one | any process, held by its pidfd |
 
 pub mod answer;
+pub mod command;
 pub mod helper;
 pub mod launch;
+pub mod mounts;
 pub mod pipe;
 pub mod programs;
 

@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::{Arguments, Trial};
+use mutex_tests::packages::SUFFIXES;
 
 /// One thing that has to be true of the tree.
 type Check = fn() -> Result<()>;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
         ("the operator's tool is in the README and the changelog", tool_is_listed),
         ("every program has its manual page, and its place in the RPMs and the Debian packages", programs_are_packaged),
         ("the version has its entry in the changelog, and is that of the packages", version_is_described),
+        ("the Debian packages need each other in the workspace's version", debs_need_this_version),
         ("every source file says at its head what it is for", files_have_heads),
         ("every make target that the README names exists", make_targets_exist),
         ("every option that the README shows is one of a helper's or the tool's", options_exist),
@@ -119,9 +121,7 @@ fn programs_are_packaged() -> Result<()> {
 }
 
 fn version_is_described() -> Result<()> {
-    let manifest = read("Cargo.toml")?;
-    let version = manifest.lines().find_map(|line| line.strip_prefix("version = ")).context("no version")?;
-    let version = version.trim_matches('"');
+    let version = version()?;
     let changelog = read("CHANGELOG.md")?;
     let entry = format!("## [{version}] - ");
     ensure!(changelog.lines().any(|line| line.starts_with(&entry)), "CHANGELOG.md has no line \"{entry}DATE\"");
@@ -129,6 +129,30 @@ fn version_is_described() -> Result<()> {
     let told = spec.lines().find_map(|line| line.strip_prefix("Version:")).context("the spec has no version")?;
     ensure!(told.trim() == version, "the spec is of version {}, the workspace of {version}", told.trim());
     Ok(())
+}
+
+/// cargo-deb knows no variables.
+fn debs_need_this_version() -> Result<()> {
+    let version = version()?;
+    let mut needs = 0;
+    for path in files()?.iter().filter(|path| path.ends_with("Cargo.toml")) {
+        for line in read(path)?.lines().filter(|line| line.starts_with("depends = ")) {
+            for (at, name) in line.match_indices("ctdb-mutex-helpers") {
+                let told = line[at + name.len()..].strip_prefix(" (= ").and_then(|rest| rest.split(')').next());
+                ensure!(told == Some(version.as_str()), "{path}: {line}: not \"{name} (= {version})\"");
+                needs += 1;
+            }
+        }
+    }
+    ensure!(needs == SUFFIXES.len() - 1, "{needs} Debian packages need the first one, not all others");
+    Ok(())
+}
+
+/// The workspace's.
+fn version() -> Result<String> {
+    let manifest = read("Cargo.toml")?;
+    let version = manifest.lines().find_map(|line| line.strip_prefix("version = ")).context("no version")?;
+    Ok(version.trim_matches('"').to_owned())
 }
 
 fn files_have_heads() -> Result<()> {

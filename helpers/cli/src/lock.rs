@@ -17,16 +17,23 @@ use rustix::fs::{Access, access};
 
 use crate::{conf, ours, say};
 
+/// Where most distributions have the helpers, and where the examples of all help texts have them.
+const USUAL_HELPER_DIR: &str = "/usr/libexec/ctdb";
 /// Where helpers are installed; a build for openSUSE names another directory.
 const HELPER_DIR: &str = match option_env!("CTDB_HELPER_DIR") {
     Some(dir) => dir,
-    None => "/usr/libexec/ctdb",
+    None => USUAL_HELPER_DIR,
 };
 const FILE_HELPER: &str = "ctdb_mutex_file_helper";
 
 /// What CTDB makes of a LOCK that it cannot use.
 const IN_VAIN: &str = "CTDB would try it in vain every few seconds, and nobody could lead the cluster";
 const QUOTES: &str = "CTDB knows no quoting: a quote in ctdb.conf is a part of the word";
+
+/// A help text with the helpers where this build has them.
+pub(crate) fn help_of_this_build(text: &str) -> String {
+    text.replace(&format!("{USUAL_HELPER_DIR}/"), &format!("{HELPER_DIR}/"))
+}
 
 /// A lock that CTDB could be configured with.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -102,7 +102,7 @@ fn main() -> ExitCode {
 fn said_by_clap(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            say::print(&error.to_string());
+            say::print(&lock::help_of_this_build(&error.to_string()));
             return ExitCode::from(exit_code::RELEASED);
         }
         // No command at all: its help, as an error.

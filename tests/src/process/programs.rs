@@ -39,6 +39,12 @@ pub fn packaged(path: &str, package: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// Where cargo puts what it builds.
+pub fn target_dir() -> anyhow::Result<PathBuf> {
+    let profile = profile_dir()?;
+    Ok(profile.parent().context("a profile's directory lies in no other")?.to_owned())
+}
+
 /// `target/debug` or `target/release`: tests run from `deps` below it, programs from itself.
 fn profile_dir() -> anyhow::Result<PathBuf> {
     let exe = std::env::current_exe().context("find this program")?;

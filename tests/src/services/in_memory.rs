@@ -4,7 +4,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use tempfile::TempDir;
 
 /// Where they are.
-pub(super) const PLACE: &str = "/dev/shm";
+pub(crate) const PLACE: &str = "/dev/shm";
 
 /// A directory of one's own there, or among the temporary files where there is not so much room.
 ///

@@ -32,7 +32,7 @@ fn file() -> anyhow::Result<()> {
     let cluster = failed_over(&system, FILE)?;
     let holder = cluster.wait_healthy()?.helper()?;
     // The same version once more replaces the files, as another would.
-    system.install(&["ctdb-mutex-helpers"])?;
+    system.install(&[""])?;
     ensure!(!holder.is_gone(), "the upgrade ended the holder");
     let answer = system.output(&["/usr/libexec/ctdb/ctdb_mutex_file_helper", "/clusterfs/ctdb/lock"])?;
     ensure!(answer.stdout == b"1", "the new program was answered {:?}", String::from_utf8_lossy(&answer.stdout));

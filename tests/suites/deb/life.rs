@@ -3,9 +3,15 @@
 use std::fs;
 
 use anyhow::ensure;
+use mutex_tests::packages::{SUFFIXES, names};
 
 use crate::Case;
-use crate::system::{ALL, System};
+use crate::system::System;
+
+const SCRIPT: &str = "usr/share/ctdb/events/legacy/02.mutex.script";
+
+/// Where CTDB's scripts keep what they know.
+const STATES: &str = "var/lib/ctdb/scripts";
 
 /// What `ctdb event script enable` makes.
 const LINK: &str = "etc/ctdb/events/legacy/02.mutex.script";
@@ -17,21 +23,43 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 fn without_a_trace() -> anyhow::Result<()> {
+    let all = names();
+    let dpkg = |action| ["dpkg", action].into_iter().chain(all.iter().map(String::as_str)).collect::<Vec<_>>();
     let system = System::new()?;
+    fs::create_dir(system.path().join("clusterfs"))?;
+    system.configure("!/usr/libexec/ctdb/ctdb_mutex_file_helper /clusterfs/lock")?;
+    // CTDB's scripts make it.
+    fs::create_dir_all(system.path().join(STATES))?;
     let before = system.files()?;
-    system.install(&ALL)?;
-    let verified = system.run(&[&["dpkg", "--verify"], &ALL[..]].concat())?;
+    system.install(&SUFFIXES)?;
+    let verified = system.run(&dpkg("--verify"))?;
     ensure!(verified.is_empty(), "dpkg --verify: {verified}");
     let enabled = system.path().join(LINK);
     ensure!(enabled.symlink_metadata().is_err(), "the event script is enabled from the start");
     let installed = system.files()?;
     ensure!(installed.len() >= before.len() + 20, "no more than {} files came", installed.len() - before.len());
-    for action in ["--remove", "--purge"] {
-        system.run(&[&["dpkg", action], &ALL[..]].concat())?;
+    let nothing_left = |action: &str| -> anyhow::Result<()> {
         let after = system.files()?;
         let differ: Vec<_> = before.symmetric_difference(&after).collect();
         ensure!(differ.is_empty(), "after dpkg {action}: {differ:?}");
-    }
+        Ok(())
+    };
+    monitor(&system)?;
+    system.run(&dpkg("--remove"))?;
+    nothing_left("--remove")?;
+    // And both at once.
+    system.install(&SUFFIXES)?;
+    monitor(&system)?;
+    system.run(&dpkg("--purge"))?;
+    nothing_left("--purge")
+}
+
+/// One `monitor` event, as ctdbd runs it; the script notes something.
+fn monitor(system: &System) -> anyhow::Result<()> {
+    let script = format!("/{SCRIPT}");
+    let said = system.run(&["env", "CTDB_BASE=/etc/ctdb", &script, "monitor"])?;
+    ensure!(said.starts_with("OK - "), "{said}");
+    ensure!(system.path().join(STATES).join("mutex").is_dir(), "the script has no directory");
     Ok(())
 }
 

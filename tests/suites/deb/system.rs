@@ -1,13 +1,15 @@
 //! A Debian in a directory in memory, with the real ctdb. Made once a run; each trial has a copy.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
+use mutex_tests::packages::{self, SUFFIXES};
+use mutex_tests::process::command::{run, succeeded};
 use mutex_tests::services::ctdb::view::Root;
 use mutex_tests::services::in_memory;
 use tempfile::TempDir;
@@ -18,31 +20,14 @@ const INCLUDE: &str = "--include=ctdb,librados2,strace,fuse3";
 /// A system and its copy are about 300 MiB each.
 const ROOM: u64 = 3 << 30;
 
-/// Our packages.
-pub(crate) const ALL: [&str; 6] = [
-    "ctdb-mutex-helpers",
-    "ctdb-mutex-helpers-rados",
-    "ctdb-mutex-helpers-etcd",
-    "ctdb-mutex-helpers-events",
-    "ctdb-mutex-helpers-selinux",
-    "ctdb-mutex-helpers-tests",
-];
-
 /// Where those change files at every call of theirs.
 const OF_DPKG: [&str; 4] = ["/var/lib/dpkg", "/var/log", "/var/cache", "/tmp"];
 
-static SHARED: Mutex<Option<Made>> = Mutex::new(None);
-
-struct Made {
-    dir: TempDir,
-    /// Where the .debs are.
-    debs: PathBuf,
-}
+static SHARED: Mutex<Option<TempDir>> = Mutex::new(None);
 
 /// A Debian without our packages. Goes with this value.
 pub(crate) struct System {
     dir: TempDir,
-    debs: PathBuf,
 }
 
 /// Removes what all copies are from.
@@ -50,32 +35,21 @@ pub(crate) fn end_shared() {
     SHARED.lock().unwrap_or_else(PoisonError::into_inner).take();
 }
 
-fn make() -> anyhow::Result<Made> {
+fn directory() -> anyhow::Result<TempDir> {
     let dir = in_memory::directory("mutex-deb-", ROOM)?;
     // mmdebstrap's own user for downloads reads there, and ctdbd's clients.
-    fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    let debs = match std::env::var_os("PACKAGES_DIR") {
-        Some(packages) => PathBuf::from(packages).join("first"),
-        None => {
-            let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("build-packages");
-            let packages = dir.path().join("packages");
-            succeeded(Command::new(build).arg(&packages).output().context("run tests/build-packages")?)?;
-            packages.join("first")
-        }
-    };
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
+    Ok(dir)
+}
+
+fn make() -> anyhow::Result<TempDir> {
+    let dir = directory()?;
     let release = fs::read_to_string("/etc/os-release").context("read /etc/os-release")?;
     let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
     let mut command = Command::new("mmdebstrap");
     command.args(["--quiet", "--variant=minbase", INCLUDE]).arg(suite.context("this is no Debian")?);
-    let output = command.arg(dir.path().join("root")).stdin(Stdio::null()).output();
-    succeeded(output.context("run mmdebstrap (package mmdebstrap)")?)?;
-    Ok(Made { dir, debs })
-}
-
-fn succeeded(output: Output) -> anyhow::Result<String> {
-    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
-    ensure!(output.status.success(), "{}; {out} {err}", output.status);
-    Ok(out)
+    run(command.arg(dir.path().join("root")).stdin(Stdio::null()))?;
+    Ok(dir)
 }
 
 impl System {
@@ -87,17 +61,15 @@ impl System {
             None => make()?,
         };
         let made = shared.insert(made);
-        let dir = in_memory::directory("mutex-deb-", ROOM)?;
-        fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        let from = made.dir.path().join("root");
-        succeeded(Command::new("cp").arg("-a").arg(from).arg(dir.path().join("root")).output()?).context("copy it")?;
-        Ok(Self { dir, debs: made.debs.clone() })
+        let dir = directory()?;
+        run(Command::new("cp").arg("-a").args([made.path().join("root"), dir.path().join("root")]))?;
+        Ok(Self { dir })
     }
 
     /// The same with all our packages.
     pub(crate) fn installed() -> anyhow::Result<Self> {
         let system = Self::new()?;
-        system.install(&ALL)?;
+        system.install(&SUFFIXES)?;
         Ok(system)
     }
 
@@ -120,24 +92,27 @@ impl System {
 
     /// Runs one that must succeed.
     pub(crate) fn run(&self, words: &[&str]) -> anyhow::Result<String> {
-        succeeded(self.output(words)?).with_context(|| words.join(" "))
+        succeeded(&self.output(words)?).with_context(|| words.join(" "))
     }
 
-    /// Installs these of our packages.
-    pub(crate) fn install(&self, packages: &[&str]) -> anyhow::Result<()> {
+    /// Installs those of our packages whose names end so.
+    pub(crate) fn install(&self, suffixes: &[&str]) -> anyhow::Result<()> {
         let place = self.path().join("var/cache/debs");
         fs::create_dir_all(&place)?;
         let mut words = vec!["dpkg".to_owned(), "--install".to_owned()];
-        for package in packages {
-            let found = fs::read_dir(&self.debs).with_context(|| format!("read {}", self.debs.display()))?;
-            let names = found.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-            let mut of_package =
-                names.filter(|name| name.starts_with(&format!("{package}_")) && name.ends_with(".deb"));
-            let name = of_package.next().with_context(|| format!("no {package} in {}", self.debs.display()))?;
-            fs::copy(self.debs.join(&name), place.join(&name))?;
-            words.push(format!("/var/cache/debs/{name}"));
+        for suffix in suffixes {
+            let deb = packages::deb(suffix)?;
+            let name = deb.file_name().context("a package without a name")?;
+            fs::copy(&deb, place.join(name))?;
+            words.push(format!("/var/cache/debs/{}", name.to_string_lossy()));
         }
         self.run(&words.iter().map(String::as_str).collect::<Vec<_>>()).map(drop)
+    }
+
+    /// Configures this system's CTDB with a lock.
+    pub(crate) fn configure(&self, lock: &str) -> anyhow::Result<()> {
+        let conf = format!("[cluster]\n  cluster lock = {lock}\n");
+        fs::write(self.path().join("etc/ctdb/ctdb.conf"), conf).context("write ctdb.conf")
     }
 
     /// Every path in it but dpkg's own.

@@ -7,13 +7,13 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
+use mutex_tests::process::mounts::{bind, forget_others, in_thread, leave_others};
 use mutex_tests::process::programs;
 use mutex_tests::services::ceph::Ceph;
 use mutex_tests::services::cluster_fs::ClusterFs;
 use mutex_tests::services::in_memory;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
+use nix::mount::{MsFlags, mount};
 
 use crate::needs::Needs;
 use crate::pages;
@@ -39,17 +39,13 @@ case "$*" in
 esac
 "#;
 
-const NONE: Option<&str> = None;
-
 /// Runs this on the stage. What it starts stays there; the stage goes with the last of that.
 pub(crate) fn on_stage(needs: &Needs, play: impl FnOnce() -> anyhow::Result<()> + Send) -> anyhow::Result<()> {
     let dir = in_memory::directory("mutex-man-", MOST).context("make a directory")?;
     let root = needs.ceph.as_ref().map(|(ceph, _)| &**ceph);
     let cluster_fs = needs.cluster_fs.as_ref().map(|fs| fs.mount_point(0));
     let stage = Stage { dir: dir.path(), ceph: root, cluster_fs };
-    // The thread that makes the namespace stays in it, so it is one that ends.
-    let over = std::thread::scope(|scope| scope.spawn(|| stage.enter().and_then(|()| play())).join());
-    over.map_err(|_| anyhow!("a thread panicked"))?
+    in_thread(|| stage.enter().and_then(|()| play()))
 }
 
 struct Stage<'a> {
@@ -61,12 +57,10 @@ struct Stage<'a> {
 impl Stage<'_> {
     fn enter(&self) -> anyhow::Result<()> {
         let programs = programs_to_install()?;
-        unshare(CloneFlags::CLONE_NEWNS).context("make a mount namespace (needs root)")?;
-        // What is unmounted outside is unmounted here, and nothing that is mounted here is seen outside.
-        mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_SLAVE, NONE).context("keep mounts inside")?;
-        mount(Some("none"), ROOT, Some("tmpfs"), MsFlags::empty(), NONE).context("mount a root")?;
+        leave_others()?;
+        mount(Some("none"), ROOT, Some("tmpfs"), MsFlags::empty(), None::<&str>).context("mount a root")?;
         self.cluster_fs()?;
-        forget_others()?;
+        forget_others(None)?;
         for entry in fs::read_dir("/").context("read /")? {
             self.entry(&entry?.path())?;
         }
@@ -142,19 +136,6 @@ fn programs_to_install() -> anyhow::Result<Vec<(PathBuf, String)>> {
     pages::programs()?.iter().map(place).collect()
 }
 
-/// What this test and others have mounted is not to live on in this copy of the mounts when they unmount it: where `/` is
-/// private nothing tells the copy.
-fn forget_others() -> anyhow::Result<()> {
-    let mounts = fs::read_to_string("/proc/thread-self/mounts").context("read the mounts")?;
-    let dirs = [std::env::temp_dir(), PathBuf::from("/dev/shm")];
-    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
-    for point in points.filter(|&point| dirs.iter().any(|dir| point != dir && point.starts_with(dir))) {
-        // Failure means that it went with one above it.
-        let _ = umount2(point, MntFlags::MNT_DETACH);
-    }
-    Ok(())
-}
-
 /// A path of the stage, seen from outside.
 fn inside(path: impl AsRef<Path>) -> PathBuf {
     let path = path.as_ref();
@@ -173,9 +154,4 @@ fn put(source: &Path, documented: &str) -> anyhow::Result<()> {
         write(documented, "")?;
     }
     bind(source, &inside(documented))
-}
-
-fn bind(source: &Path, there: &Path) -> anyhow::Result<()> {
-    let bound = mount(Some(source), there, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE);
-    bound.with_context(|| format!("bind {} to {}", source.display(), there.display()))
 }

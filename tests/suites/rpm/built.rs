@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
-use tempfile::TempDir;
+use mutex_tests::packages::{SUFFIXES, query, rpm, rpms, unpacked_rpm};
+use mutex_tests::process::command::{output, run};
 
 use crate::Case;
-use crate::packages::{INSTALLED, all, installed, output, package, query, run};
 
 pub(crate) const CASES: &[Case] = &[
     ("two builds without a network are the same bytes", twice_the_same),
@@ -16,14 +16,13 @@ pub(crate) const CASES: &[Case] = &[
     ("only the package of RADOS needs librados, and all but one need a ctdb of any version", needs),
     ("the binaries are hardened, stripped, and name no directory of the build", hardened),
     ("the debuginfo is a package of its own, and belongs to the binaries", debuginfo),
-    ("every crate that is linked in is there with its licence", licences),
     ("the helpers' directory is one option of the build", helper_directory),
     ("nothing is compiled into the architecture's package that is for all of them", no_arch),
 ];
 
 fn twice_the_same() -> anyhow::Result<()> {
-    let (first, second) = (all("first")?, all("second")?);
-    ensure!(first.len() == INSTALLED.len() + 2, "{first:?} are not the packages, the source and the debuginfo");
+    let (first, second) = (rpms("first")?, rpms("second")?);
+    ensure!(first.len() == SUFFIXES.len() + 2, "{first:?} are not the packages, the source and the debuginfo");
     ensure!(first.len() == second.len(), "{first:?} and {second:?}");
     let mut different = Vec::new();
     for (one, other) in first.iter().zip(&second) {
@@ -38,15 +37,15 @@ fn twice_the_same() -> anyhow::Result<()> {
 
 fn lint() -> anyhow::Result<()> {
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/rpm/rpmlint.toml");
-    let said = run(Command::new("rpmlint").args(["-c", config]).args(all("first")?))?;
+    let said = run(Command::new("rpmlint").args(["-c", config]).args(rpms("first")?))?;
     let end = said.lines().last().unwrap_or_default();
     ensure!(end.contains("0 errors, 0 warnings"), "{said}");
     Ok(())
 }
 
 fn needs() -> anyhow::Result<()> {
-    for suffix in INSTALLED {
-        let requires = query(&package(suffix)?, &["--requires"])?;
+    for suffix in SUFFIXES {
+        let requires = query(&rpm("first", suffix)?, &["--requires"])?;
         let librados = requires.iter().any(|need| need.contains("librados"));
         ensure!(librados == (suffix == "-rados"), "{suffix:?} needs {requires:?}");
         let ctdb: Vec<_> = requires.iter().filter(|need| need.split(' ').next() == Some("ctdb")).collect();
@@ -58,22 +57,6 @@ fn needs() -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// What a package has in it, unpacked.
-fn unpacked(rpm: &Path) -> anyhow::Result<TempDir> {
-    let dir = tempfile::Builder::new().prefix("mutex-").tempdir().context("make a directory")?;
-    let archive = dir.path().join("archive");
-    let mut rpm2cpio = Command::new("rpm2cpio");
-    rpm2cpio.arg(rpm).stdout(fs::File::create(&archive)?);
-    ensure!(rpm2cpio.status().context("run rpm2cpio (package rpm2cpio)")?.success(), "rpm2cpio {}", rpm.display());
-    let root = dir.path().join("root");
-    fs::create_dir(&root)?;
-    let mut cpio = Command::new("cpio");
-    cpio.args(["--extract", "--make-directories", "--quiet"]).current_dir(&root).stdin(fs::File::open(&archive)?);
-    run(&mut cpio).context("unpack (package cpio)")?;
-    fs::remove_file(archive)?;
-    Ok(dir)
 }
 
 /// The programs in it: what begins as ELF files do.
@@ -92,8 +75,8 @@ fn binaries(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 fn hardened() -> anyhow::Result<()> {
     let mut seen = 0;
-    for rpm in installed()? {
-        let dir = unpacked(&rpm)?;
+    for suffix in SUFFIXES {
+        let dir = unpacked_rpm(&rpm("first", suffix)?)?;
         for binary in binaries(dir.path())? {
             seen += 1;
             let said = run(Command::new("readelf")
@@ -120,10 +103,10 @@ fn hardened() -> anyhow::Result<()> {
 }
 
 fn debuginfo() -> anyhow::Result<()> {
-    let files = query(&package("-debuginfo")?, &["--list"])?;
+    let files = query(&rpm("first", "-debuginfo")?, &["--list"])?;
     for suffix in ["", "-rados", "-etcd", "-tests"] {
-        let rpm = package(suffix)?;
-        let dir = unpacked(&rpm)?;
+        let rpm = rpm("first", suffix)?;
+        let dir = unpacked_rpm(&rpm)?;
         for binary in binaries(dir.path())? {
             let notes = run(Command::new("readelf").arg("--notes").arg(&binary))?;
             let id = notes.lines().find_map(|line| line.trim().strip_prefix("Build ID: "));
@@ -132,35 +115,6 @@ fn debuginfo() -> anyhow::Result<()> {
             let wanted = format!("/usr/lib/debug/.build-id/{folder}/{rest}.debug");
             ensure!(files.contains(&wanted), "{}: no {wanted}", binary.display());
         }
-    }
-    Ok(())
-}
-
-fn licences() -> anyhow::Result<()> {
-    let dir = unpacked(&package("")?)?;
-    let folder = dir.path().join("root/usr/share/licenses");
-    let only = fs::read_dir(&folder)?.next().context("no licences")??.path();
-    let listed = fs::read_to_string(only.join("LICENSE.dependencies"))?;
-    let versions = fs::read_to_string(only.join("cargo-vendor.txt"))?;
-    for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
-        ensure!(only.join(licence).metadata()?.len() > 1000, "{licence} is empty");
-    }
-    // What only the helper of one store has, what all have, and what the tests have.
-    for name in ["tonic", "ceph", "clap", "fuser", "ring", "nix"] {
-        let line = listed.lines().find(|line| line.contains(&format!(": {name} v")));
-        let line = line.with_context(|| format!("{name} is not in LICENSE.dependencies"))?;
-        ensure!(!line.starts_with(": "), "{line}: without a licence");
-        ensure!(
-            versions.lines().any(|line| line.starts_with(&format!("{name} v"))),
-            "{name} is not in cargo-vendor.txt"
-        );
-    }
-    let without: Vec<_> = listed.lines().filter(|line| line.starts_with(": ")).collect();
-    ensure!(without.is_empty(), "without a licence: {without:?}");
-    // The tag names each licence that is not given as a choice with another.
-    let tag = query(&package("")?, &["--queryformat", "%{LICENSE}\n"])?.concat();
-    for licence in listed.lines().filter_map(|line| line.split(": ").next()).filter(|text| !text.contains(['/', ' '])) {
-        ensure!(tag.contains(licence), "{licence} is not in the tag: {tag}");
     }
     Ok(())
 }
@@ -182,9 +136,9 @@ fn helper_directory() -> anyhow::Result<()> {
 }
 
 fn no_arch() -> anyhow::Result<()> {
-    for suffix in INSTALLED {
-        let rpm = package(suffix)?;
-        let dir = unpacked(&rpm)?;
+    for suffix in SUFFIXES {
+        let rpm = rpm("first", suffix)?;
+        let dir = unpacked_rpm(&rpm)?;
         let has_binaries = !binaries(dir.path())?.is_empty();
         let arch = query(&rpm, &["--queryformat", "%{ARCH}\n"])?.concat();
         if has_binaries == (arch == "noarch") {

@@ -4,16 +4,20 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | `packages` | where the RPMs are, and what rpm says of them |
 //! | `built` | what can be seen of a package without installing it |
+//! | `licences` | those of the crates that are linked in |
 //! | `root` | a scratch root for rpm, and packages made for it |
 //! | `distributions` | the files that each distribution's ctdb packages own |
 //! | `beside` | ours in the same root |
+//! | `events` | the event script there |
+//! | `opensuse` | the build for openSUSE, whose ctdb has its helpers elsewhere |
 
 mod beside;
 mod built;
 mod distributions;
-mod packages;
+mod events;
+mod licences;
+mod opensuse;
 mod root;
 
 use std::process::ExitCode;
@@ -24,13 +28,10 @@ use libtest_mimic::{Arguments, Trial};
 type Case = (&'static str, fn() -> anyhow::Result<()>);
 
 fn main() -> ExitCode {
-    let trials = [built::CASES, beside::CASES]
+    let trials = [built::CASES, licences::CASES, beside::CASES, opensuse::CASES]
         .concat()
         .into_iter()
         .map(|(name, run)| Trial::test(name, move || run().map_err(|error| format!("{error:#}").into())))
         .collect();
-    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
-    // The line below runs no destructor.
-    packages::end();
-    conclusion.exit_code()
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

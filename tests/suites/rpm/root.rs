@@ -6,30 +6,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, ensure};
+use mutex_tests::packages::{NAME, SUFFIXES, query, rpm};
+use mutex_tests::process::command::{output, run};
+use mutex_tests::process::programs;
 use mutex_tests::services::in_memory;
 use tempfile::TempDir;
 
-use crate::distributions::Distribution;
-use crate::packages::{NAME, installed, output, query, run};
+use crate::distributions::{Distribution, Package};
 
 /// What all our packages and the rest take.
 const ROOM: u64 = 1 << 30;
 
-/// What `filesystem` and the shells' packages own, so that nobody else has to.
+/// What every distribution's `filesystem` owns, so that nobody else has to.
 const SYSTEM: &[&str] = &[
     "/bin",
     "/etc",
     "/usr/bin",
     "/usr/lib/.build-id",
     "/usr/libexec",
-    "/usr/share/bash-completion/completions",
+    "/usr/share",
     "/usr/share/doc",
-    "/usr/share/fish/vendor_completions.d",
     "/usr/share/licenses",
     "/usr/share/man/man7",
     "/usr/share/man/man8",
     "/usr/share/selinux/packages",
-    "/usr/share/zsh/site-functions",
     // Where rpm puts a scriptlet.
     "/var/tmp",
 ];
@@ -37,24 +37,38 @@ const SYSTEM: &[&str] = &[
 /// A root in which a distribution's packages are installed, as far as their names go. Ends with this value.
 pub(crate) struct Root {
     dir: TempDir,
+    /// Those of ours that are for it.
+    ours: Vec<PathBuf>,
 }
 
 impl Root {
     /// With stand-ins for the distribution's packages, and one for all that ours need otherwise.
     pub(crate) fn of(distribution: &Distribution) -> anyhow::Result<Self> {
         let dir = in_memory::directory("mutex-root-", ROOM).context("make a directory")?;
-        let root = Self { dir };
+        let ours = SUFFIXES.iter().map(|suffix| rpm(distribution.build, suffix)).collect::<anyhow::Result<_>>()?;
+        let root = Self { dir, ours };
         fs::create_dir_all(root.path())?;
         run(&mut root.rpm(&["--initdb"]))?;
-        let mut standins = vec![root.system()?];
-        for package in distribution.packages {
-            let files: Vec<_> = package.files.concat();
-            let directories: Vec<_> = package.directories.concat();
-            standins.push(root.make(package.name, &files, &directories)?);
+        let mut standins = vec![root.system(distribution.filesystem)?];
+        for package in (distribution.packages)()? {
+            standins.push(root.make(&package)?);
         }
         let installed = root.install(&standins)?;
         ensure!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
         Ok(root)
+    }
+
+    /// And all of ours.
+    pub(crate) fn with_ours(distribution: &Distribution) -> anyhow::Result<Self> {
+        let root = Self::of(distribution)?;
+        let said = root.install(&root.ours)?;
+        ensure!(said.status.success(), "{}: {}", distribution.name, String::from_utf8_lossy(&said.stderr));
+        Ok(root)
+    }
+
+    /// Our packages for it.
+    pub(crate) fn ours(&self) -> &[PathBuf] {
+        &self.ours
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -64,6 +78,11 @@ impl Root {
     /// Where this path of the root is.
     pub(crate) fn at(&self, path: &str) -> PathBuf {
         self.path().join(path.trim_start_matches('/'))
+    }
+
+    /// A file beside it, which ends with it.
+    pub(crate) fn outside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     /// `rpm` for this root.
@@ -96,9 +115,10 @@ impl Root {
     }
 
     /// A package with these files, of other content than anybody's.
-    pub(crate) fn make(&self, name: &str, files: &[&str], directories: &[&str]) -> anyhow::Result<PathBuf> {
+    pub(crate) fn make(&self, package: &Package) -> anyhow::Result<PathBuf> {
+        let Package { name, files, directories } = package;
         let lines =
-            |prefix: &str, paths: &[&str]| paths.iter().map(|path| format!("{prefix}{path}\n")).collect::<String>();
+            |prefix: &str, paths: &[String]| paths.iter().map(|path| format!("{prefix}{path}\n")).collect::<String>();
         let install: String = files
             .iter()
             .map(|file| {
@@ -116,10 +136,10 @@ impl Root {
     }
 
     /// The shell that scriptlets run with, the directories that no package of ctdb's owns, and whatever ours need.
-    fn system(&self) -> anyhow::Result<PathBuf> {
+    fn system(&self, filesystem: &[&str]) -> anyhow::Result<PathBuf> {
         let mut provides = BTreeSet::new();
-        for rpm in installed()? {
-            for need in query(&rpm, &["--requires"])? {
+        for rpm in &self.ours {
+            for need in query(rpm, &["--requires"])? {
                 let name = need.split(' ').next().unwrap_or_default().to_owned();
                 if name != "ctdb" && !name.starts_with(NAME) && !name.starts_with("rpmlib(") && name != "/bin/sh" {
                     provides.insert(name);
@@ -127,14 +147,15 @@ impl Root {
             }
         }
         let provides: String = provides.iter().map(|name| format!("Provides: {name}\n")).collect();
-        let busybox = mutex_tests::process::programs::packaged("/bin/busybox", "busybox-static")?;
-        let dirs: String = SYSTEM.iter().map(|dir| format!("%dir {dir}\n")).collect();
+        let busybox = programs::packaged("/bin/busybox", "busybox-static")?;
+        let owned = [SYSTEM, filesystem].concat();
+        let dirs: String = owned.iter().map(|dir| format!("%dir {dir}\n")).collect();
         let spec = format!(
             "Name: system\nVersion: 1\nRelease: 1\nSummary: stand-in\nLicense: MIT\n{provides}\n%description\nstand-in\n\
              %define __os_install_post %{{nil}}\nAutoReqProv: no\n%install\n\
              for dir in {}; do mkdir -p %{{buildroot}}$dir; done\ncp {} %{{buildroot}}/bin/busybox\n\
              ln -s busybox %{{buildroot}}/bin/sh\nln -s busybox %{{buildroot}}/bin/rm\n%files\n{dirs}/bin/busybox\n/bin/sh\n/bin/rm\n",
-            SYSTEM.join(" "),
+            owned.join(" "),
             busybox.display(),
         );
         self.build("system", &spec)

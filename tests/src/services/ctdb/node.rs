@@ -64,13 +64,15 @@ impl Node {
         {
             fs::create_dir_all(dir.join(folder))?;
         }
+        let etc = setup.root.as_ref().map_or(Path::new("/"), |Root(root)| root).join("etc/ctdb");
         for file in FROM_PACKAGE {
-            let from = Path::new("/etc/ctdb").join(file);
+            let from = etc.join(file);
             fs::copy(&from, dir.join(file)).with_context(|| format!("copy {} (package ctdb)", from.display()))?;
         }
-        if setup.root.is_some() {
-            // Helpers look for their files beside ctdb.conf.
-            std::os::unix::fs::symlink("/etc/ctdb/etcd", dir.join("etcd"))?;
+        // Helpers look for their files beside ctdb.conf.
+        let of_etcd = etc.join("etcd");
+        if setup.root.is_some() && of_etcd.is_file() {
+            fs::copy(&of_etcd, dir.join("etcd")).with_context(|| format!("copy {}", of_etcd.display()))?;
         }
         let nodes: String = addresses.iter().map(|address| format!("{address}\n")).collect();
         fs::write(dir.join("nodes"), nodes)?;

@@ -8,12 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use anyhow::{Context, anyhow};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
+use anyhow::Context;
 use nix::unistd::{chdir, chroot};
 
-use crate::services::in_memory;
+use crate::process::mounts::{bind, forget_others, in_thread, leave_others};
 
 /// The path, and the directory that it leads to on each node.
 pub struct Common {
@@ -42,6 +40,8 @@ impl Root {
     fn enter(&self) -> anyhow::Result<()> {
         leave_others()?;
         forget_others(None)?;
+        // As a machine's root is one; what looks for a path's file system finds it among the mounts.
+        bind(&self.0, &self.0)?;
         for name in FROM_KERNEL {
             bind(&Path::new("/").join(name), &self.0.join(name))?;
         }
@@ -79,43 +79,7 @@ impl View {
     /// Puts this thread there.
     fn enter(&self) -> anyhow::Result<()> {
         leave_others()?;
-        let bound = mount(Some(&self.leads_to), &self.path, None::<&str>, MsFlags::MS_BIND, None::<&str>);
-        bound.with_context(|| format!("bind {} to {}", self.leads_to.display(), self.path.display()))?;
+        bind(&self.leads_to, &self.path)?;
         forget_others(Some(&self.path))
     }
-}
-
-/// The thread that makes a namespace stays in it, so it is one that ends.
-fn in_thread(work: impl FnOnce() -> anyhow::Result<Output> + Send) -> anyhow::Result<Output> {
-    std::thread::scope(|scope| scope.spawn(work).join()).map_err(|_| anyhow!("a thread panicked"))?
-}
-
-/// A mount namespace for this thread: what is unmounted outside is unmounted here, and nothing that is mounted here is seen
-/// outside.
-fn leave_others() -> anyhow::Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS).context("make a mount namespace (needs root)")?;
-    let none = None::<&str>;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).context("keep mounts inside")
-}
-
-fn bind(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let none = None::<&str>;
-    let bound = mount(Some(from), to, none, MsFlags::MS_BIND | MsFlags::MS_REC, none);
-    bound.with_context(|| format!("bind {} to {}", from.display(), to.display()))
-}
-
-/// What this test and others have mounted is not to live on in this copy of the mounts when they unmount it: where `/` is
-/// private nothing tells the copy.
-fn forget_others(except: Option<&Path>) -> anyhow::Result<()> {
-    let mounts = fs::read_to_string("/proc/thread-self/mounts").context("read the mounts")?;
-    let temporary = std::env::temp_dir();
-    let is_below = |point: &Path, dir: &Path| point != dir && point.starts_with(dir);
-    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
-    for point in points.filter(|&point| is_below(point, &temporary) || is_below(point, Path::new(in_memory::PLACE))) {
-        if Some(point) != except {
-            // Failure means that it went with one above it.
-            let _ = umount2(point, MntFlags::MNT_DETACH);
-        }
-    }
-    Ok(())
 }

@@ -47,11 +47,15 @@ fn without_a_trace() -> anyhow::Result<()> {
     monitor(&system)?;
     system.run(&dpkg("--remove"))?;
     nothing_left("--remove")?;
+    // As a script does that still ran.
+    fs::create_dir(system.path().join(STATES).join("mutex"))?;
+    system.run(&dpkg("--purge"))?;
+    nothing_left("--purge")?;
     // And both at once.
     system.install(&SUFFIXES)?;
     monitor(&system)?;
     system.run(&dpkg("--purge"))?;
-    nothing_left("--purge")
+    nothing_left("--purge of what is installed")
 }
 
 /// One `monitor` event, as ctdbd runs it; the script notes something.

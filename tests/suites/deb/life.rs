@@ -28,8 +28,6 @@ fn without_a_trace() -> anyhow::Result<()> {
     let system = System::new()?;
     fs::create_dir(system.path().join("clusterfs"))?;
     system.configure("!/usr/libexec/ctdb/ctdb_mutex_file_helper /clusterfs/lock")?;
-    // CTDB's scripts make it.
-    fs::create_dir_all(system.path().join(STATES))?;
     let before = system.files()?;
     system.install(&SUFFIXES)?;
     let verified = system.run(&dpkg("--verify"))?;
@@ -48,7 +46,7 @@ fn without_a_trace() -> anyhow::Result<()> {
     system.run(&dpkg("--remove"))?;
     nothing_left("--remove")?;
     // As a script does that still ran.
-    fs::create_dir(system.path().join(STATES).join("mutex"))?;
+    fs::create_dir_all(system.path().join(STATES).join("mutex"))?;
     system.run(&dpkg("--purge"))?;
     nothing_left("--purge")?;
     // And both at once.

@@ -9,8 +9,10 @@ use mutex_tests::process::command::run;
 
 use crate::Case;
 
-pub(crate) const CASES: &[Case] =
-    &[("each .deb has the files of its RPM, with their modes, but for the differences that are stated", same)];
+pub(crate) const CASES: &[Case] = &[
+    ("each .deb has the files of its RPM, with their modes, but for the differences that are stated", same),
+    ("each .deb says of itself what its RPM does", summaries),
+];
 
 /// What an RPM has (a path that ends with a slash: all below it), and where the .deb has it, if it does. The first that fits
 /// is the one.
@@ -59,6 +61,15 @@ fn same() -> anyhow::Result<()> {
     ensure!(differences.is_empty(), "not stated: {differences:#?}");
     let idle: Vec<_> = DIFFERENCES.iter().map(|(from, _)| from).filter(|from| !used.contains(*from)).collect();
     ensure!(idle.is_empty(), "stated, and no difference: {idle:?}");
+    Ok(())
+}
+
+fn summaries() -> anyhow::Result<()> {
+    for suffix in SUFFIXES {
+        let wanted = query(&rpm("first", suffix)?, &["--queryformat", "%{SUMMARY}"])?.concat();
+        let told = run(Command::new("dpkg-deb").arg("--field").arg(deb(suffix)?).arg("Description"))?;
+        ensure!(told.lines().next() == Some(&*wanted), "{suffix:?}: {told:?}, and the RPM {wanted:?}");
+    }
     Ok(())
 }
 

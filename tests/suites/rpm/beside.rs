@@ -1,7 +1,6 @@
 //! Ours beside the packages of the distributions, in one root.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,8 +34,6 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 fn beside(distribution: &Distribution) -> anyhow::Result<()> {
     let root = Root::of(distribution)?;
-    // CTDB's scripts make it.
-    fs::create_dir_all(root.at(events::STATES))?;
     let before = root.paths()?;
     let said = root.install(root.ours())?;
     ensure!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));

@@ -16,7 +16,8 @@ pub(crate) const CASES: &[Case] = &[
     ("only the package of RADOS needs librados, and all but one need a ctdb of any version", needs),
     ("the binaries are hardened, stripped, and name no directory of the build", hardened),
     ("the debuginfo is a package of its own, and belongs to the binaries", debuginfo),
-    ("the helpers' directory is one option of the build", helper_directory),
+    ("the helpers' directory is one option of the build, and known for each distribution", helper_directory),
+    ("each distribution's build asks for what is called so there", build_requires),
     ("nothing is compiled into the architecture's package that is for all of them", no_arch),
 ];
 
@@ -127,11 +128,43 @@ fn helper_directory() -> anyhow::Result<()> {
     for line in ["/usr/lib64/ctdb/ctdb_mutex_file_helper", "export CTDB_HELPER_DIR=/usr/lib64/ctdb"] {
         ensure!(elsewhere.lines().any(|told| told == line), "no line {line:?}");
     }
-    let usual = parsed(&[])?;
-    ensure!(usual.lines().any(|line| line == "/usr/libexec/ctdb/ctdb_mutex_file_helper"), "not in /usr/libexec/ctdb");
-    // What is wrong in a spec is told on standard error.
-    let said = output(Command::new("rpmspec").arg("-P").arg(spec))?;
-    ensure!(said.stderr.is_empty(), "{}", String::from_utf8_lossy(&said.stderr));
+    for (distribution, directory) in [
+        ("debian 12", "/usr/libexec/ctdb"),
+        ("fedora 43", "/usr/libexec/ctdb"),
+        ("rhel 9", "/usr/libexec/ctdb"),
+        ("suse_version 1600", "/usr/lib64/ctdb"),
+    ] {
+        let options = ["--define", distribution, "--define", "_libdir /usr/lib64"];
+        let helper = format!("{directory}/ctdb_mutex_file_helper");
+        ensure!(parsed(&options)?.lines().any(|line| line == helper), "{distribution}: no line {helper}");
+        // What is wrong in a spec is told on standard error.
+        let said = output(Command::new("rpmspec").arg("-P").args(options).arg(spec))?;
+        ensure!(said.stderr.is_empty(), "{distribution}: {}", String::from_utf8_lossy(&said.stderr));
+    }
+    Ok(())
+}
+
+/// By their names where a resolver knows no files but programs; Debian's rpm has neither.
+fn build_requires() -> anyhow::Result<()> {
+    let spec = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/rpm/ctdb-mutex-helpers.spec");
+    for (distribution, rust) in [
+        ("fedora 43", "cargo-rpm-macros"),
+        ("rhel 9", "rust-toolset"),
+        ("rhel 10", "rust-toolset"),
+        ("suse_version 1600", "cargo"),
+    ] {
+        let mut rpmspec = Command::new("rpmspec");
+        rpmspec.args(["-q", "--buildrequires", "--define", distribution]).arg(spec);
+        let needs = run(&mut rpmspec)?;
+        let named = |name: &str| needs.lines().any(|need| need.split(' ').next() == Some(name));
+        for name in [rust, "librados-devel", "protobuf-devel", "selinux-policy-devel"] {
+            ensure!(named(name), "{distribution}: {name} is not asked for: {needs}");
+        }
+        let files: Vec<_> =
+            needs.lines().filter(|need| need.starts_with('/') && !need.starts_with("/usr/bin/")).collect();
+        ensure!(files.is_empty(), "{distribution}: {files:?} are in no package that a resolver finds");
+        ensure!(named("ctdb") == distribution.starts_with("suse"), "{distribution}: {needs}");
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Standard error, best effort: a line that cannot be written within 50 ms is dropped.
+//! Standard error, best effort: a line that cannot be written within 200 ms is dropped.
 //!
 //! CTDB's log reads our stderr, or nobody does, or a full pipe's reader sleeps: none of these may stop a helper
 //! that has a lock to let go. The description is shared with CTDB, so it must not be made non-blocking.
@@ -105,8 +105,9 @@ fn own_description(fd: i32) -> nix::Result<OwnedFd> {
     open(path.as_str(), OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty())
 }
 
-/// How long a line is waited for.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// How long a line is waited for. With the wait for the worker (0.7 s) well within the second that an end may take (P4), and
+/// long enough for the child to be scheduled on a busy machine.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The child that did not end in time: while it hangs, all further lines would hang too. 0: none.
 static STUCK: AtomicI32 = AtomicI32::new(0);

@@ -154,7 +154,8 @@ impl Root {
             "Name: system\nVersion: 1\nRelease: 1\nSummary: stand-in\nLicense: MIT\n{provides}\n%description\nstand-in\n\
              %define __os_install_post %{{nil}}\nAutoReqProv: no\n%install\n\
              for dir in {}; do mkdir -p %{{buildroot}}$dir; done\ncp {} %{{buildroot}}/bin/busybox\n\
-             ln -s busybox %{{buildroot}}/bin/sh\nln -s busybox %{{buildroot}}/bin/rm\n%files\n{dirs}/bin/busybox\n/bin/sh\n/bin/rm\n",
+             for name in sh rm rmdir; do ln -s busybox %{{buildroot}}/bin/$name; done\n\
+             %files\n{dirs}/bin/busybox\n/bin/sh\n/bin/rm\n/bin/rmdir\n",
             owned.join(" "),
             busybox.display(),
         );

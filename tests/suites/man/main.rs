@@ -12,7 +12,7 @@
 //! | `needs` | what a page's examples need |
 //! | `files` | the files that examples show |
 //! | `stage` | the machine that examples see: documented paths that lead to the bench |
-//! | `users` | etcd's users, made by an example |
+//! | `users`, `ceph_users` | etcd's and Ceph's users, made by an example |
 //! | `running` | one command of an example |
 //!
 //! HELPER_DIR names the directory of the programs (default: where cargo put them), MAN_DIR that of the pages (default: `man/`
@@ -21,13 +21,14 @@
 //! An example is a literal block. The comment directly above it, which readers do not see, says what it is:
 //!
 //! - `.\" run …`: shell commands, one a line, each of which must succeed; behind it `exit N` (else 0), `held` (another holds
-//!   that lock meanwhile), `Ctrl-C` (it stays until then), `yes` (on standard input), and `file`, `rados` or `etcd`, the store
+//!   that lock meanwhile), `lost` (and loses it by that), `Ctrl-C` (it stays until then), `yes` (on standard input), and `file`, `rados` or `etcd`, the store
 //!   that it needs where the line does not show it;
 //! - `.\" file /path`: that file. A lock in ctdb.conf is then taken; what a systemd drop-in sets, and the etcd helper's
 //!   configuration, is then used;
 //! - `.\" log`: lines of the product's log, with `<placeholders>`;
-//! - `.\" shape`: no example, such as a synopsis.
+//! - `.\" shape`: no example, such as what a command says. It has no command in it.
 
+mod ceph_users;
 mod examples;
 mod files;
 mod lint;

@@ -1,5 +1,6 @@
 //! What a page's examples need: the stores, started before anybody is on the stage.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, ensure};
@@ -8,8 +9,8 @@ use mutex_tests::services::cephfs::{self, CephFs};
 use mutex_tests::services::cluster_fs::ClusterFs;
 use mutex_tests::services::etcd::{Etcd, MEMBERS, Setup};
 
-use crate::mdoc::{Block, Kind};
-use crate::users;
+use crate::mdoc::{self, Block, Kind};
+use crate::{pages, users};
 
 /// All pages name the same object of the same pool.
 static ALONE_ON_CEPH: Mutex<()> = Mutex::new(());
@@ -48,7 +49,12 @@ impl Needs {
         let mut text = lines.collect::<anyhow::Result<String>>()?;
         ensure!(!text.contains("192.0.2."), "{text:?} names members where the suite does not see it");
         if let (Some(fs), Some((before, rest))) = (&self.cluster_fs, text.clone().split_once("--require-fs ")) {
-            let behind = rest.find(char::is_whitespace).map_or("", |end| &rest[end..]);
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            let (named, behind) = rest.split_at(end);
+            let known = cluster_file_systems()?;
+            for kind in named.split(',') {
+                ensure!(known.contains(kind), "--require-fs {named}: the table of file systems has {known:?}");
+            }
             text = format!("{before}--require-fs {}{behind}", fs.kind());
         }
         Ok(text)
@@ -66,6 +72,17 @@ impl Needs {
         ensure!(members.split(',').count() == MEMBERS, "{members}: an example names {MEMBERS} members, all there are");
         Ok(format!("{before}{place}{}{behind}", etcd.endpoints()))
     }
+}
+
+/// What `--require-fs` can name, by the overview's table of file systems.
+fn cluster_file_systems() -> anyhow::Result<BTreeSet<String>> {
+    let page = pages::of("ctdb-mutex-helpers")?;
+    let section = mdoc::part(&page.text, ".Sh", "FILE SYSTEMS").context("no FILE SYSTEMS")?;
+    let rows = section.into_iter().filter(|line| line.starts_with(".It ") && !line.contains("--require-fs"));
+    let kinds = rows.filter_map(|row| row.split(" Ta ").nth(3));
+    let kinds: BTreeSet<String> = kinds.flat_map(|kinds| kinds.split(", ")).map(str::to_owned).collect();
+    ensure!(!kinds.is_empty(), "the table of file systems has no kind");
+    Ok(kinds)
 }
 
 fn alone() -> MutexGuard<'static, ()> {

@@ -8,6 +8,7 @@
 //! | `options` | each page beside its program's `--help` |
 //! | `references` | the pages that a page refers to |
 //! | `log_lines` | the log lines that a page explains, beside the sources |
+//! | `times` | the times that pages name, beside those that helpers keep |
 //! | `examples` | each page's examples, run |
 //! | `needs` | what a page's examples need |
 //! | `files` | the files that examples show |
@@ -40,6 +41,7 @@ mod pages;
 mod references;
 mod running;
 mod stage;
+mod times;
 mod users;
 
 use std::process::ExitCode;
@@ -63,7 +65,7 @@ fn main() -> ExitCode {
     };
     // Those that take long first.
     let mut trials: Vec<Trial> = pages.into_iter().map(examples_of).collect();
-    let cases = [lint::CASES, options::CASES, references::CASES, log_lines::CASES].concat();
+    let cases = [lint::CASES, options::CASES, references::CASES, log_lines::CASES, times::CASES].concat();
     trials.extend(cases.into_iter().map(|(name, run)| Trial::test(name, move || outcome(run()))));
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);

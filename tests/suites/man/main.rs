@@ -9,6 +9,8 @@
 //! | `references` | the pages that a page refers to |
 //! | `log_lines` | the log lines that a page explains, beside the sources |
 //! | `times` | the times that pages name, beside those that helpers keep |
+//! | `defaults` | the defaults of options, beside `--help` |
+//! | `exit_codes` | the exit codes of the pages, beside `--help` |
 //! | `examples` | each page's examples, run |
 //! | `needs` | what a page's examples need |
 //! | `files` | the files that examples show |
@@ -30,7 +32,9 @@
 //! - `.\" shape`: no example, such as what a command says. It has no command in it.
 
 mod ceph_users;
+mod defaults;
 mod examples;
+mod exit_codes;
 mod files;
 mod lint;
 mod log_lines;
@@ -65,7 +69,16 @@ fn main() -> ExitCode {
     };
     // Those that take long first.
     let mut trials: Vec<Trial> = pages.into_iter().map(examples_of).collect();
-    let cases = [lint::CASES, options::CASES, references::CASES, log_lines::CASES, times::CASES].concat();
+    let cases = [
+        lint::CASES,
+        options::CASES,
+        references::CASES,
+        log_lines::CASES,
+        times::CASES,
+        exit_codes::CASES,
+        defaults::CASES,
+    ]
+    .concat();
     trials.extend(cases.into_iter().map(|(name, run)| Trial::test(name, move || outcome(run()))));
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);

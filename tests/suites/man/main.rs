@@ -9,6 +9,7 @@
 //! | `references` | the pages that a page refers to |
 //! | `log_lines` | the log lines that a page explains, beside the sources |
 //! | `times` | the times that pages name, beside those that helpers keep |
+//! | `hung` | the log lines of a store that hangs, as it does |
 //! | `defaults` | the defaults of options, beside `--help` |
 //! | `exit_codes` | the exit codes of the pages, beside `--help` |
 //! | `examples` | each page's examples, run |
@@ -36,6 +37,7 @@ mod defaults;
 mod examples;
 mod exit_codes;
 mod files;
+mod hung;
 mod lint;
 mod log_lines;
 mod mdoc;
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         log_lines::CASES,
         times::CASES,
         exit_codes::CASES,
+        hung::CASES,
         defaults::CASES,
     ]
     .concat();

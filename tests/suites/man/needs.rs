@@ -85,7 +85,8 @@ fn cluster_file_systems() -> anyhow::Result<BTreeSet<String>> {
     Ok(kinds)
 }
 
-fn alone() -> MutexGuard<'static, ()> {
+/// Ceph for one page.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
     ALONE_ON_CEPH.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

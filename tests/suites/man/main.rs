@@ -59,7 +59,7 @@ use mutex_tests::services::{ceph, cephfs};
 type Case = (&'static str, fn() -> anyhow::Result<()>);
 
 /// They wait most of their time.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 8;
 
 fn main() -> ExitCode {
     let pages = match pages::all() {
@@ -72,13 +72,13 @@ fn main() -> ExitCode {
     // Those that take long first.
     let mut trials: Vec<Trial> = pages.into_iter().map(examples_of).collect();
     let cases = [
+        hung::CASES,
         lint::CASES,
         options::CASES,
         references::CASES,
         log_lines::CASES,
         times::CASES,
         exit_codes::CASES,
-        hung::CASES,
         defaults::CASES,
     ]
     .concat();

@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use mutex_tests::process::programs;
 
 use crate::mdoc::{self, Kind};
-use crate::needs::Needs;
+use crate::needs::{self, Needs};
 use crate::pages::Page;
 use crate::running::{Environment, Holding, run};
 use crate::stage::on_stage;
@@ -26,6 +26,7 @@ pub(crate) fn run_all(page: &Page) -> anyhow::Result<()> {
         needs.etcd.iter().map(|etcd| ("ETCDCTL_ENDPOINTS".to_owned(), etcd.endpoints())).collect();
     on_stage(&needs, || {
         for block in &blocks {
+            let _turn = needs::turn(block);
             let done = match &block.kind {
                 Kind::Run(remarks) if users::are_made_by(block) => with_users(remarks, &block.lines, &needs),
                 Kind::Run(remarks) if ceph_users::are_made_by(block) => {

@@ -15,10 +15,13 @@ use crate::{pages, users};
 /// All pages name the same object of the same pool.
 static ALONE_ON_CEPH: Mutex<()> = Mutex::new(());
 
+/// What an example has in it that needs Ceph.
+const OF_CEPH: [&str; 3] = ["rados", "/usr/bin/ceph", "CEPH_"];
+
 /// The stores of a page.
 pub(crate) struct Needs {
-    /// The other page's turn comes with the end of this value.
-    pub(crate) ceph: Option<(Arc<Ceph>, MutexGuard<'static, ()>)>,
+    /// Shared with the other pages.
+    pub(crate) ceph: Option<Arc<Ceph>>,
     /// The page's own: it makes users there.
     pub(crate) etcd: Option<Etcd>,
     /// One that knows its clients by certificate, where an example makes users: it ends with authentication on.
@@ -38,7 +41,7 @@ impl Needs {
         let tls = || Etcd::start(Setup { tls: true, ..Setup::default() });
         let etcd_with_users = if users { Some(tls()?) } else { None };
         let etcd_with_tls = if any(&["https://"]) { Some(tls()?) } else { None };
-        let ceph = if any(&["rados", "/usr/bin/ceph", "CEPH_"]) { Some((ceph::shared()?, alone())) } else { None };
+        let ceph = if any(&OF_CEPH) { Some(ceph::shared()?) } else { None };
         Ok(Self { ceph, etcd, etcd_with_users, etcd_with_tls, cluster_fs })
     }
 
@@ -85,7 +88,12 @@ fn cluster_file_systems() -> anyhow::Result<BTreeSet<String>> {
     Ok(kinds)
 }
 
-/// Ceph for one page.
+/// An example's turn on Ceph, if that is what it needs: until this value ends.
+pub(crate) fn turn(block: &Block) -> Option<MutexGuard<'static, ()>> {
+    mentions(block, &OF_CEPH).then(alone)
+}
+
+/// Ceph for one.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     ALONE_ON_CEPH.lock().unwrap_or_else(PoisonError::into_inner)
 }

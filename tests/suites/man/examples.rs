@@ -1,14 +1,20 @@
 //! Each page's examples, run as they stand, in their order: what one has written is there for the next.
 
+use std::path::Path;
+
 use anyhow::{Context, bail, ensure};
 use mutex_tests::process::programs;
 
 use crate::mdoc::{self, Kind};
-use crate::needs::Needs;
+use crate::needs::{self, Needs};
 use crate::pages::Page;
 use crate::running::{Environment, Holding, run};
 use crate::stage::on_stage;
-use crate::{files, users};
+use crate::{ceph_users, files, users};
+
+/// Exit codes of a holder.
+const RELEASED: i32 = 0;
+const LOST: i32 = 4;
 
 /// All examples of a page.
 pub(crate) fn run_all(page: &Page) -> anyhow::Result<()> {
@@ -20,11 +26,16 @@ pub(crate) fn run_all(page: &Page) -> anyhow::Result<()> {
         needs.etcd.iter().map(|etcd| ("ETCDCTL_ENDPOINTS".to_owned(), etcd.endpoints())).collect();
     on_stage(&needs, || {
         for block in &blocks {
+            let _turn = needs::turn(block);
             let done = match &block.kind {
                 Kind::Run(remarks) if users::are_made_by(block) => with_users(remarks, &block.lines, &needs),
+                Kind::Run(remarks) if ceph_users::are_made_by(block) => {
+                    commands(remarks, &block.lines, &needs, &environment).and_then(|()| ceph_users::tried(&environment))
+                }
                 Kind::Run(remarks) => commands(remarks, &block.lines, &needs, &environment),
                 Kind::File(path) => files::show(path, &block.lines, &needs, &environment),
-                Kind::Log | Kind::Shape => Ok(()),
+                Kind::Shape => shows_no_command(&block.lines),
+                Kind::Log => Ok(()),
             };
             done.with_context(|| format!("the example at line {}", block.at))?;
         }
@@ -39,6 +50,8 @@ struct Remarks {
     held: bool,
     ctrl_c: bool,
     yes: bool,
+    /// The example takes the lock away from who holds it.
+    lost: bool,
 }
 
 impl Remarks {
@@ -51,11 +64,13 @@ impl Remarks {
                 "held" => remarks.held = true,
                 "Ctrl-C" => remarks.ctrl_c = true,
                 "yes" => remarks.yes = true,
+                "lost" => remarks.lost = true,
                 // Looked at by who starts the stores.
                 "file" | "rados" | "etcd" => {}
                 other => bail!("the remark {other:?} means nothing"),
             }
         }
+        ensure!(remarks.held || !remarks.lost, "lost, and nobody holds it");
         Ok(remarks)
     }
 }
@@ -85,6 +100,7 @@ fn command(line: &str, remarks: &Remarks, environment: &Environment) -> anyhow::
     ensure!(program.starts_with('/'), "{program}: not an absolute path");
     let holder =
         if remarks.held { Some(Holding::start(&holder_of(line), environment).context("the holder")?) } else { None };
+    let line = &*with_the_client(line, environment)?;
     if remarks.ctrl_c {
         let code = Holding::start(line, environment)?.interrupt()?;
         ensure!(code == remarks.code, "exit code {code} after Ctrl-C, not {}", remarks.code);
@@ -96,9 +112,31 @@ fn command(line: &str, remarks: &Remarks, environment: &Environment) -> anyhow::
         ensure!(!asks || said.contains("held"), "it said {said:?} of a lock that is held");
     }
     if let Some(holder) = holder {
-        let code = holder.interrupt().context("the holder")?;
-        // Released, or lost to what the example does.
-        ensure!([0, 4].contains(&code), "the holder ended with {code}");
+        let (code, wanted) = if remarks.lost { (holder.lose(), LOST) } else { (holder.interrupt(), RELEASED) };
+        let code = code.context("the holder")?;
+        ensure!(code == wanted, "the holder ended with {code}, not {wanted}");
+    }
+    Ok(())
+}
+
+/// The command with Ceph's name of the holder in the place of `CLIENT`, as a reader fills it in from what `lock info` says.
+fn with_the_client(line: &str, environment: &Environment) -> anyhow::Result<String> {
+    if !line.split(' ').any(|word| word == "CLIENT") {
+        return Ok(line.to_owned());
+    }
+    let said = run("/usr/bin/rados -p rbd lock info lockctdb ctdb_reclock_mutex", environment, 0)?;
+    let about: serde_json::Value = serde_json::from_str(&said).context("what lock info says")?;
+    let client = about["lockers"][0]["name"].as_str().with_context(|| format!("no holder in {said:?}"))?;
+    Ok(line.replace(" CLIENT ", &format!(" {client} ")))
+}
+
+/// What is a command belongs into an example that is run.
+fn shows_no_command(lines: &[String]) -> anyhow::Result<()> {
+    const PLACES: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/libexec/ctdb", "/"];
+    for line in lines {
+        let word = line.trim_start_matches(['$', '#', ' ']).split(' ').next().unwrap_or_default();
+        let is_command = !word.is_empty() && PLACES.iter().any(|place| Path::new(place).join(word).is_file());
+        ensure!(!is_command, "{line:?} is a command: show it as one that is run");
     }
     Ok(())
 }

@@ -71,6 +71,29 @@ pub(crate) fn part<'a>(text: &'a str, macro_name: &str, title: &str) -> Option<V
     Some(lines.take_while(|line| !ends(line)).collect())
 }
 
+/// The items of lists: what stands behind `.It`, and the words up to the next one.
+pub(crate) fn items<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<(String, String)> {
+    let mut items: Vec<(String, String)> = Vec::new();
+    let mut is_inside = false;
+    for line in lines {
+        if let Some(head) = line.strip_prefix(".It ") {
+            items.push((head.to_owned(), String::new()));
+            is_inside = true;
+        } else if line.starts_with(".El") || line.starts_with(".S") {
+            is_inside = false;
+        } else if let (true, Some((_, text))) = (is_inside, items.last_mut()) {
+            text.push_str(line);
+            text.push(' ');
+        }
+    }
+    items
+}
+
+/// The lines as one text.
+pub(crate) fn words(lines: &[&str]) -> String {
+    lines.join(" ")
+}
+
 /// The options that these lines explain, each an item of a list, or name in a synopsis.
 pub(crate) fn options<'a>(lines: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
     let lines = lines.into_iter().filter(|line| line.starts_with(".It Fl ") || line.starts_with(".Op Fl "));

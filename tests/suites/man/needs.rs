@@ -1,5 +1,6 @@
 //! What a page's examples need: the stores, started before anybody is on the stage.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, ensure};
@@ -8,16 +9,19 @@ use mutex_tests::services::cephfs::{self, CephFs};
 use mutex_tests::services::cluster_fs::ClusterFs;
 use mutex_tests::services::etcd::{Etcd, MEMBERS, Setup};
 
-use crate::mdoc::{Block, Kind};
-use crate::users;
+use crate::mdoc::{self, Block, Kind};
+use crate::{pages, users};
 
 /// All pages name the same object of the same pool.
 static ALONE_ON_CEPH: Mutex<()> = Mutex::new(());
 
+/// What an example has in it that needs Ceph.
+const OF_CEPH: [&str; 3] = ["rados", "/usr/bin/ceph", "CEPH_"];
+
 /// The stores of a page.
 pub(crate) struct Needs {
-    /// The other page's turn comes with the end of this value.
-    pub(crate) ceph: Option<(Arc<Ceph>, MutexGuard<'static, ()>)>,
+    /// Shared with the other pages.
+    pub(crate) ceph: Option<Arc<Ceph>>,
     /// The page's own: it makes users there.
     pub(crate) etcd: Option<Etcd>,
     /// One that knows its clients by certificate, where an example makes users: it ends with authentication on.
@@ -37,7 +41,7 @@ impl Needs {
         let tls = || Etcd::start(Setup { tls: true, ..Setup::default() });
         let etcd_with_users = if users { Some(tls()?) } else { None };
         let etcd_with_tls = if any(&["https://"]) { Some(tls()?) } else { None };
-        let ceph = if any(&["rados", "/usr/bin/ceph", "CEPH_"]) { Some((ceph::shared()?, alone())) } else { None };
+        let ceph = if any(&OF_CEPH) { Some(ceph::shared()?) } else { None };
         Ok(Self { ceph, etcd, etcd_with_users, etcd_with_tls, cluster_fs })
     }
 
@@ -48,7 +52,12 @@ impl Needs {
         let mut text = lines.collect::<anyhow::Result<String>>()?;
         ensure!(!text.contains("192.0.2."), "{text:?} names members where the suite does not see it");
         if let (Some(fs), Some((before, rest))) = (&self.cluster_fs, text.clone().split_once("--require-fs ")) {
-            let behind = rest.find(char::is_whitespace).map_or("", |end| &rest[end..]);
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            let (named, behind) = rest.split_at(end);
+            let known = cluster_file_systems()?;
+            for kind in named.split(',') {
+                ensure!(known.contains(kind), "--require-fs {named}: the table of file systems has {known:?}");
+            }
             text = format!("{before}--require-fs {}{behind}", fs.kind());
         }
         Ok(text)
@@ -68,7 +77,24 @@ impl Needs {
     }
 }
 
-fn alone() -> MutexGuard<'static, ()> {
+/// What `--require-fs` can name, by the overview's table of file systems.
+fn cluster_file_systems() -> anyhow::Result<BTreeSet<String>> {
+    let page = pages::of("ctdb-mutex-helpers")?;
+    let section = mdoc::part(&page.text, ".Sh", "FILE SYSTEMS").context("no FILE SYSTEMS")?;
+    let rows = section.into_iter().filter(|line| line.starts_with(".It ") && !line.contains("--require-fs"));
+    let kinds = rows.filter_map(|row| row.split(" Ta ").nth(3));
+    let kinds: BTreeSet<String> = kinds.flat_map(|kinds| kinds.split(", ")).map(str::to_owned).collect();
+    ensure!(!kinds.is_empty(), "the table of file systems has no kind");
+    Ok(kinds)
+}
+
+/// An example's turn on Ceph, if that is what it needs: until this value ends.
+pub(crate) fn turn(block: &Block) -> Option<MutexGuard<'static, ()>> {
+    mentions(block, &OF_CEPH).then(alone)
+}
+
+/// Ceph for one.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
     ALONE_ON_CEPH.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

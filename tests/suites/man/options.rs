@@ -20,7 +20,7 @@ pub(crate) const CASES: &[Case] = &[
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The tool, which has commands.
-const TOOL: &str = "ctdb-mutex";
+pub(crate) const TOOL: &str = "ctdb-mutex";
 
 /// What every command has, explained once.
 const OF_EVERY_COMMAND: [&str; 2] = ["-h", "--help"];
@@ -93,7 +93,7 @@ fn same(page: &Page, what: &str, explained: &BTreeSet<String>, help: &BTreeSet<S
     Ok(())
 }
 
-fn help(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+pub(crate) fn help(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
     let answer = Launch::new(programs::helper(program)?, arguments.to_vec()).answer(LIMIT)?;
     ensure!(answer.code == 0, "{program} {arguments:?}: exit code {}", answer.code);
     Ok(String::from_utf8(answer.stdout)?)

@@ -56,8 +56,13 @@ impl Holding {
     }
 
     /// Presses Ctrl-C, if it is still there; its exit code.
-    pub(crate) fn interrupt(mut self) -> anyhow::Result<i32> {
+    pub(crate) fn interrupt(self) -> anyhow::Result<i32> {
         self.helper.signal(Signal::INT)?;
+        self.lose()
+    }
+
+    /// Waits for its end; its exit code.
+    pub(crate) fn lose(mut self) -> anyhow::Result<i32> {
         let said = |this: &Self| format!("it said {:?} and {:?}", this.said(), this.helper.stderr());
         let code = self.helper.exit_code(LIMIT);
         code.with_context(|| said(&self))

@@ -42,7 +42,7 @@ esac
 /// Runs this on the stage. What it starts stays there; the stage goes with the last of that.
 pub(crate) fn on_stage(needs: &Needs, play: impl FnOnce() -> anyhow::Result<()> + Send) -> anyhow::Result<()> {
     let dir = in_memory::directory("mutex-man-", MOST).context("make a directory")?;
-    let root = needs.ceph.as_ref().map(|(ceph, _)| &**ceph);
+    let root = needs.ceph.as_deref();
     let cluster_fs = needs.cluster_fs.as_ref().map(|fs| fs.mount_point(0));
     let stage = Stage { dir: dir.path(), ceph: root, cluster_fs };
     in_thread(|| stage.enter().and_then(|()| play()))

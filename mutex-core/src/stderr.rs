@@ -1,4 +1,4 @@
-//! Standard error, best effort: a line that cannot be written within 200 ms is dropped.
+//! Standard error, best effort: a line that cannot be written in a moment is dropped.
 //!
 //! CTDB's log reads our stderr, or nobody does, or a full pipe's reader sleeps: none of these may stop a helper
 //! that has a lock to let go. The description is shared with CTDB, so it must not be made non-blocking.
@@ -27,8 +27,17 @@ pub(crate) fn is_terminal() -> bool {
     behind(io::stderr()).is_ok_and(|behind| behind.kind == FileType::CharacterDevice) && io::stderr().is_terminal()
 }
 
-/// Writes `text` as one line, with control characters escaped.
+/// Writes `text` as one line, with control characters escaped: the line about an end, which nothing is waiting for.
 pub(crate) fn say(text: &str) {
+    write_line(text, PATIENCE_AT_THE_END);
+}
+
+/// The same beside what goes on, with a lock that may have to be let go.
+pub(crate) fn mention(text: &str) {
+    write_line(text, PATIENCE);
+}
+
+fn write_line(text: &str, patience: Duration) {
     let mut line = escape(text);
     let mut end = line.len().min(LINE_MAX - 1);
     while !line.is_char_boundary(end) {
@@ -36,7 +45,7 @@ pub(crate) fn say(text: &str) {
     }
     line.truncate(end);
     line.push('\n');
-    write_now(line.as_bytes());
+    write_now(line.as_bytes(), patience);
 }
 
 /// `text` with everything that could forge a line or drive a terminal made visible.
@@ -59,7 +68,7 @@ pub(crate) struct BestEffort;
 
 impl Write for BestEffort {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        write_now(bytes);
+        write_now(bytes, PATIENCE);
         Ok(bytes.len())
     }
 
@@ -69,7 +78,7 @@ impl Write for BestEffort {
 }
 
 /// One write that does not keep us waiting, whatever stderr is.
-fn write_now(bytes: &[u8]) {
+fn write_now(bytes: &[u8], patience: Duration) {
     let stderr = io::stderr();
     let fd = stderr.as_fd();
     let Ok(Behind { kind, .. }) = behind(fd) else { return };
@@ -91,7 +100,7 @@ fn write_now(bytes: &[u8]) {
         }
     }
     // Room on a terminal may be too little, and a file may lie on the very store that hangs.
-    if write_from_child(bytes).is_err() {
+    if write_from_child(bytes, patience).is_err() {
         let mut ready = [PollFd::new(fd, PollFlags::POLLOUT)];
         if poll(&mut ready, PollTimeout::ZERO).is_ok_and(|n| n > 0) {
             let _ = nix::unistd::write(fd, bytes);
@@ -105,9 +114,12 @@ fn own_description(fd: i32) -> nix::Result<OwnedFd> {
     open(path.as_str(), OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty())
 }
 
-/// How long a line is waited for. With the wait for the worker (0.7 s) well within the second that an end may take (P4), and
-/// long enough for the child to be scheduled on a busy machine.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a line is waited for while a lock may have to be let go.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// How long the line about an end is: enough for the child to be scheduled on a busy machine, and with the wait for the worker
+/// (0.7 s) and for its exit code (0.1 s) no more than the second that an end may take (P4).
+const PATIENCE_AT_THE_END: Duration = Duration::from_millis(200);
 
 /// The child that did not end in time: while it hangs, all further lines would hang too. 0: none.
 static STUCK: AtomicI32 = AtomicI32::new(0);
@@ -116,7 +128,7 @@ static STUCK: AtomicI32 = AtomicI32::new(0);
 ///
 /// # Errors
 /// Where there can be no child.
-fn write_from_child(bytes: &[u8]) -> nix::Result<()> {
+fn write_from_child(bytes: &[u8], patience: Duration) -> nix::Result<()> {
     let stuck = Pid::from_raw(STUCK.load(Ordering::Relaxed));
     if stuck.is_some() && matches!(waitpid(stuck, WaitOptions::NOHANG), Ok(None)) {
         return Ok(());
@@ -125,13 +137,13 @@ fn write_from_child(bytes: &[u8]) -> nix::Result<()> {
     match pidfd_open(child, PidfdFlags::empty()) {
         Ok(pidfd) => {
             let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-            let patience = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::ZERO);
+            let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::ZERO);
             if !poll(&mut ended, patience).is_ok_and(|n| n > 0) {
                 let _ = pidfd_send_signal(&pidfd, Signal::KILL);
             }
         }
         // No descriptor left.
-        Err(_) => std::thread::sleep(PATIENCE),
+        Err(_) => std::thread::sleep(patience),
     }
     let gone = !matches!(waitpid(Some(child), WaitOptions::NOHANG), Ok(None));
     STUCK.store(if gone { 0 } else { child.as_raw_nonzero().get() }, Ordering::Relaxed);

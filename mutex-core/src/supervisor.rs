@@ -24,7 +24,7 @@ use crate::sys;
 use crate::timing::Timing;
 use crate::wire::{End, Order, Received, Report};
 
-/// How long the end may take, of the 1 s that P4 allows; the rest is for scheduling.
+/// How long the worker's end may take, of the 1 s that P4 allows; the rest is for the line, and for scheduling.
 const WAIT_FOR_WORKER: Duration = Duration::from_millis(700);
 
 /// From the end of the worker's socket to its exit code, a matter of microseconds.
@@ -256,7 +256,9 @@ impl Supervisor {
             Cause::WorkerGone => Some(cause::worker_gone(&self.object, held, &self.how_the_worker_ended(), next)),
             _ => cause.line(&self.object, held, next),
         };
-        self.say(line.as_deref());
+        if let Some(line) = line {
+            stderr::say(&format!("{}: {line}", self.program));
+        }
     }
 
     fn how_the_worker_ended(&self) -> String {
@@ -271,16 +273,10 @@ impl Supervisor {
         }
     }
 
-    fn say(&self, line: Option<&str>) {
-        if let Some(line) = line {
-            stderr::say(&format!("{}: {line}", self.program));
-        }
-    }
-
     /// Words beside the byte, for somebody who tries the helper in a terminal.
     fn tell_person(&self, words: &str) {
         if self.task == Task::Hold && stderr::is_terminal() {
-            self.say(Some(&format!("{}: {words}", self.object)));
+            stderr::mention(&format!("{}: {}: {words}", self.program, self.object));
         }
     }
 }

@@ -26,7 +26,7 @@ fn defaults() -> anyhow::Result<()> {
             compared += of_items(items, help).with_context(|| page.title())?;
         }
     }
-    ensure!(compared > 0, "no option has a default in the pages");
+    ensure!(compared > 3, "in the pages {compared} options have a default");
     Ok(())
 }
 

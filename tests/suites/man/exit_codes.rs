@@ -42,7 +42,9 @@ fn tool() -> anyhow::Result<()> {
         let shown: BTreeMap<_, _> = numbered.collect();
         ensure!(shown.keys().copied().eq(said.keys()), "{command}: the page has {shown:?}, --help {said:?}");
         for (code, words) in &said {
-            let same = shown.get(code).is_some_and(|shown| first(shown) == first(words));
+            // What is in parentheses there has other words in a table.
+            let words = words.split(" (").next().unwrap_or_default();
+            let same = shown.get(code).is_some_and(|shown| shown.starts_with(words));
             ensure!(same, "{command}: the page has {shown:?}, and --help {code} {words}");
         }
         compared += 1;
@@ -83,8 +85,4 @@ fn said(help: &str) -> Option<Codes> {
     let codes = pieces.filter_map(|piece| piece.split_once(' '));
     let codes = codes.filter(|(code, _)| !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_digit()));
     Some(codes.map(|(code, words)| (code.to_owned(), words.to_owned())).collect())
-}
-
-fn first(words: &str) -> &str {
-    words.split([' ', ':', ',']).next().unwrap_or_default()
 }

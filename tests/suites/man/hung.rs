@@ -23,12 +23,13 @@ const LIMIT: Duration = Duration::from_secs(15);
 fn etcd() -> anyhow::Result<()> {
     let etcd = Etcd::start(Setup::default())?;
     let hold = |key| {
-        let helper = Launch::new(programs::helper("ctdb_mutex_etcd_helper")?, [key, "2"]);
+        let helper = Launch::new(programs::helper("ctdb_mutex_etcd_helper")?, [key, "4"]);
         holding(etcd.environment().into_iter().fold(helper, |helper, (name, value)| helper.env(name, value)))
     };
-    let (healthy, hung) = (hold("ctdb/healthy")?, hold("ctdb/hung")?);
+    let healthy = hold("ctdb/healthy")?;
     healthy.worker()?.stop()?;
     explained(healthy, "its store has not answered in time")?;
+    let hung = hold("ctdb/hung")?;
     let fault = etcd.all_frozen();
     let frozen = fault.inject()?;
     explained(hung, "cannot reach")?;

@@ -25,8 +25,8 @@
 //! An example is a literal block. The comment directly above it, which readers do not see, says what it is:
 //!
 //! - `.\" run …`: shell commands, one a line, each of which must succeed; behind it `exit N` (else 0), `held` (another holds
-//!   that lock meanwhile), `lost` (and loses it by that), `Ctrl-C` (it stays until then), `yes` (on standard input), and `file`, `rados` or `etcd`, the store
-//!   that it needs where the line does not show it;
+//!   that lock meanwhile), `lost` (and loses it by that), `Ctrl-C` (it stays until then), `yes` (on standard input), and
+//!   `file`, `rados` or `etcd`, the store that it needs where the line does not show it;
 //! - `.\" file /path`: that file. A lock in ctdb.conf is then taken; what a systemd drop-in sets, and the etcd helper's
 //!   configuration, is then used;
 //! - `.\" log`: lines of the product's log, with `<placeholders>`;

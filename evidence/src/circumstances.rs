@@ -1,0 +1,70 @@
+//! When, where and with which versions something was measured.
+
+use std::process::Command;
+use std::time::SystemTime;
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+
+/// The circumstances of a measurement. Figures without them say nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Circumstances {
+    /// The day, UTC.
+    pub date: String,
+    /// The command that measures it again.
+    pub command: String,
+    /// The commit, with a plus where the tree had changes.
+    pub commit: String,
+    /// The kernel, cores and memory.
+    pub machine: String,
+    /// Each program and its version, ours first.
+    pub versions: Vec<(String, String)>,
+}
+
+impl Circumstances {
+    /// Those of now; `packages` are Debian's, whose versions count.
+    ///
+    /// # Errors
+    /// Where the machine cannot be asked, or a package is not installed.
+    pub fn now(command: impl Into<String>, packages: &[&str]) -> anyhow::Result<Self> {
+        let mut versions = vec![("ctdb-mutex-helpers".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
+        for &package in packages {
+            let version = output(Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]))
+                .with_context(|| format!("ask for the version of {package}; install it"))?;
+            versions.push((package.to_owned(), version));
+        }
+        let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let date = date.split('T').next().unwrap_or(&date).to_owned();
+        Ok(Self { date, command: command.into(), commit: commit()?, machine: machine()?, versions })
+    }
+
+    /// As a line of a page.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let versions: Vec<_> = self.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+        let Self { date, command, commit, machine, .. } = self;
+        format!("{date}, commit {commit}, {machine}; {}; `{command}`", versions.join(", "))
+    }
+}
+
+fn commit() -> anyhow::Result<String> {
+    let commit = output(Command::new("git").args(["rev-parse", "--short=12", "HEAD"]))?;
+    // The records themselves change with every measurement.
+    let changes = output(Command::new("git").args(["status", "--porcelain", "--", ":!/docs"]))?;
+    Ok(if changes.is_empty() { commit } else { format!("{commit}+") })
+}
+
+fn machine() -> anyhow::Result<String> {
+    let kernel = nix::sys::utsname::uname().context("ask for the kernel")?;
+    let cores = std::thread::available_parallelism().context("count the cores")?;
+    let memory = std::fs::read_to_string("/proc/meminfo").context("read /proc/meminfo")?;
+    let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+    let gib = total.and_then(|kib| kib.parse::<u64>().ok()).context("/proc/meminfo has no MemTotal")?.div_ceil(1 << 20);
+    Ok(format!("Linux {}, {cores} cores, {gib} GiB", kernel.release().to_string_lossy()))
+}
+
+fn output(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.output().with_context(|| format!("run {command:?}"))?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

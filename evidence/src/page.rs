@@ -1,0 +1,65 @@
+//! The parts of `docs/EVIDENCE.md` that programs write: each stands between two comments with its name. What is around
+//! them is written by hand, and holds no figure.
+
+use std::fs;
+
+use anyhow::{Context, ensure};
+
+use crate::record::top;
+
+const PAGE: &str = "docs/EVIDENCE.md";
+
+/// Puts `text` in the place of the part of this name.
+///
+/// # Errors
+/// Where the page has no such part.
+pub fn write(part: &str, text: &str) -> anyhow::Result<()> {
+    let path = top().join(PAGE);
+    let page = fs::read_to_string(&path).with_context(|| format!("read {PAGE}"))?;
+    let page = replaced(&page, part, text).with_context(|| format!("write the part {part} of {PAGE}"))?;
+    fs::write(&path, page).with_context(|| format!("write {PAGE}"))
+}
+
+/// The part of this name as it stands there.
+///
+/// # Errors
+/// Where the page has no such part.
+pub fn read(part: &str) -> anyhow::Result<String> {
+    let page = fs::read_to_string(top().join(PAGE)).with_context(|| format!("read {PAGE}"))?;
+    let (_, inside, _) = split(&page, part).with_context(|| format!("read the part {part} of {PAGE}"))?;
+    Ok(inside.trim().to_owned())
+}
+
+fn replaced(page: &str, part: &str, text: &str) -> anyhow::Result<String> {
+    let (before, _, after) = split(page, part)?;
+    Ok(format!("{before}\n{}\n{after}", text.trim()))
+}
+
+/// What is before, in and after a part; the comments belong to before and after.
+fn split<'a>(page: &'a str, part: &str) -> anyhow::Result<(&'a str, &'a str, &'a str)> {
+    let [begin, end] = ["begin", "end"].map(|edge| format!("<!-- {part}: {edge} -->"));
+    let from = page.find(&begin).with_context(|| format!("there is no {begin}"))? + begin.len();
+    let to = page.find(&end).with_context(|| format!("there is no {end}"))?;
+    ensure!(from <= to, "{end} comes before {begin}");
+    Ok((&page[..from], &page[from..to], &page[to..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "head\n<!-- one: begin -->\nold\n<!-- one: end -->\ntail\n";
+
+    #[test]
+    fn a_part_is_replaced_and_nothing_else() {
+        let page = replaced(TEXT, "one", "new\nlines\n").unwrap();
+        assert_eq!(page, "head\n<!-- one: begin -->\nnew\nlines\n<!-- one: end -->\ntail\n");
+        assert_eq!(replaced(&page, "one", "old").unwrap(), TEXT);
+    }
+
+    #[test]
+    fn a_page_without_the_part_is_an_error_that_names_it() {
+        let error = replaced(TEXT, "two", "").unwrap_err().to_string();
+        assert!(error.contains("<!-- two: begin -->"), "{error}");
+    }
+}

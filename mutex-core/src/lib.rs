@@ -129,6 +129,11 @@ mod cause;
 mod clock;
 mod descriptor;
 mod entry;
+// The checks of the fuzz targets, which are about what is private here.
+#[cfg(any(test, fuzzing))]
+#[path = "../../fuzz/checks/core.rs"]
+#[doc(hidden)]
+pub mod fuzz;
 mod options;
 mod parent;
 mod pipe;

@@ -12,7 +12,7 @@ use ini::{Ini, ParseOption};
 
 use crate::endpoint::DEFAULT_PORT;
 use crate::file;
-use crate::settings::Layer;
+use crate::layer::Layer;
 
 /// Words of python-etcd and of the script that mean nothing here, and what to do instead.
 const MEANINGLESS: [(&str, &str); 13] = [
@@ -56,7 +56,8 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Layer> {
     Ok(layer)
 }
 
-fn parse(text: &str) -> anyhow::Result<Layer> {
+/// Of a text. No error repeats a value that could be a password.
+pub(crate) fn parse(text: &str) -> anyhow::Result<Layer> {
     let mut layer = Layer::default();
     let (mut host, mut port, mut protocol) = (None, None, None);
     for (number, line) in text.lines().enumerate() {

@@ -11,6 +11,7 @@
 //! | `trouble` | errors in words, and whether waiting can cure them |
 //! | `tls` | certificates |
 //! | `settings` | how to reach etcd: command line over environment over file |
+//! | `layer` | what one of these says |
 //! | `config_file` | the file |
 //! | `file` | reading what somebody else has named |
 //! | `endpoint` | a member's URL |
@@ -23,6 +24,7 @@ mod config_file;
 mod connection;
 mod endpoint;
 mod file;
+mod layer;
 mod lock_key;
 mod member;
 mod one_cluster;

@@ -5,7 +5,9 @@
 //! | `backend` | the storage verbs |
 //! | `place` | where the lock is, and how to connect to it |
 //! | `class_lock` | Ceph's object class `lock` on the wire |
+//! | `holding` | one holding: its name, and what is said of it |
 //! | `service_map` | the holder in ceph-mgr's service map |
+//! | `service_dump` | what stands there, read as hostile |
 //! | `trouble` | errors in words, and whether waiting can cure them |
 //! | `aside` | work that may never return |
 //! | `librados` | librados as safe Rust |
@@ -15,8 +17,10 @@
 mod aside;
 mod backend;
 mod class_lock;
+mod holding;
 mod librados;
 mod place;
+mod service_dump;
 mod service_map;
 mod trouble;
 

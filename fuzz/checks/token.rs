@@ -1,0 +1,39 @@
+//! Tokens: one spelling for any words, and no other reading.
+
+use crate::token::{join, split};
+
+/// The bytes as a token, and as words that make one: the first says how long the first word is.
+///
+/// # Panics
+/// Where a token reads in two ways, or words do not come back.
+pub fn check(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        read(text);
+    }
+    let Some((&length, words)) = data.split_first() else { return };
+    let (first, second) = words.split_at(usize::from(length).min(words.len()));
+    if let Some(token) = join(&[first, second]) {
+        assert!(token.bytes().all(|byte| byte.is_ascii_graphic()), "{token}");
+        assert_eq!(split::<2>(&token), Some([first.to_vec(), second.to_vec()]));
+        assert_eq!(split::<1>(&token), None);
+    }
+}
+
+fn read(text: &str) {
+    if let Some([first, second]) = split::<2>(text) {
+        assert_eq!(join(&[&first, &second]).as_deref(), Some(text));
+        assert_eq!(split::<1>(text), None);
+        assert_eq!(split::<3>(text), None);
+    }
+    if let Some([word]) = split::<1>(text) {
+        assert_eq!(join(&[&word]).as_deref(), Some(text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_seed_and_its_neighbours() {
+        crate::fuzz::seeds::replay("token", super::check);
+    }
+}

@@ -1,0 +1,5 @@
+//! See `checks/token.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| mutex_fuzz::core::token::check(data));

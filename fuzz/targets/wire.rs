@@ -1,0 +1,5 @@
+//! See `checks/wire.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| mutex_fuzz::core::wire::check(data));

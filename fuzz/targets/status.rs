@@ -1,4 +1,4 @@
-//! See `checks/status.rs`.
+//! What a store tells of a holder, on its way to `--status`. See `checks/status.rs`.
 
 #![no_main]
 

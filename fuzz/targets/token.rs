@@ -1,4 +1,4 @@
-//! See `checks/token.rs`.
+//! Tokens of holdings. See `checks/token.rs`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! See `checks/wire.rs`.
+//! Every message between supervisor and worker, in both directions. See `checks/wire.rs`.
 
 #![no_main]
 

@@ -2,6 +2,8 @@
 //!
 //! Part of mutex-core where it is tested or fuzzed (`crate` is that), as `wire` and `report` are private to it.
 
+#![allow(unreachable_pub)] // Public for the targets, which are other programs.
+
 mod harmless;
 #[cfg(test)]
 pub(crate) mod seeds;

@@ -1,6 +1,8 @@
 //! What must be true of everything that is said about somebody else's words, in the terms of Unicode and not of our own
 //! `escape`, which would agree with itself.
 
+#![allow(dead_code)] // Not every crate that is looked at says something in words.
+
 /// Characters that may neither reach a terminal nor a log: they forge lines, drive terminals or reorder what is shown.
 ///
 /// Unicode 15: categories Cc and Zl, Zp, and the property Bidi_Control (UAX #9).

@@ -12,6 +12,23 @@ const PLACES: usize = 160;
 
 /// Runs `check` over the seeds of `target` and what is next to them.
 pub(crate) fn replay(target: &str, check: impl Fn(&[u8])) {
+    each(target, |seed| {
+        check(seed);
+        for place in 0..seed.len().min(PLACES) {
+            check(&seed[..place]);
+            for byte in HOSTILE {
+                let mut changed = seed.to_vec();
+                changed[place] = byte;
+                check(&changed);
+                changed.insert(place, seed[place]);
+                check(&changed);
+            }
+        }
+    });
+}
+
+/// Runs `check` over the seeds alone.
+pub(crate) fn each(target: &str, check: impl Fn(&[u8])) {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .map(|top| top.join("fuzz/seeds").join(target))
@@ -19,19 +36,8 @@ pub(crate) fn replay(target: &str, check: impl Fn(&[u8])) {
         .unwrap_or_else(|| panic!("there is no fuzz/seeds/{target}"));
     let mut found = 0;
     for seed in fs::read_dir(seeds).unwrap() {
-        let seed = fs::read(seed.unwrap().path()).unwrap();
+        check(&fs::read(seed.unwrap().path()).unwrap());
         found += 1;
-        check(&seed);
-        for place in 0..seed.len().min(PLACES) {
-            check(&seed[..place]);
-            for byte in HOSTILE {
-                let mut changed = seed.clone();
-                changed[place] = byte;
-                check(&changed);
-                changed.insert(place, seed[place]);
-                check(&changed);
-            }
-        }
     }
     assert!(found > 0, "fuzz/seeds/{target} is empty");
 }

@@ -23,8 +23,7 @@ pub fn check(data: &[u8]) {
         facts.into_iter().filter(|(_, value)| value.is_string() || value.is_number()).collect();
     let count = facts.len();
     for state in [HolderState::Free, HolderState::Held, HolderState::Unknown] {
-        let report =
-            HolderReport { state, holder: facts.clone(), token: Some("t".to_owned()), store: facts.clone() };
+        let report = HolderReport { state, holder: facts.clone(), token: Some("t".to_owned()), store: facts.clone() };
         let words = report::status(&text, &report, false);
         for line in words.strip_suffix('\n').expect("it ends its line").split('\n') {
             assert_one_line(line);
@@ -59,6 +58,6 @@ fn harmless(facts: &Value) {
 mod tests {
     #[test]
     fn every_seed_and_its_neighbours() {
-        crate::fuzz::seeds::replay("status", super::check);
+        super::super::seeds::replay("status", super::check);
     }
 }

@@ -34,6 +34,6 @@ fn read(text: &str) {
 mod tests {
     #[test]
     fn every_seed_and_its_neighbours() {
-        crate::fuzz::seeds::replay("token", super::check);
+        super::super::seeds::replay("token", super::check);
     }
 }

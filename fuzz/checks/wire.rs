@@ -39,6 +39,6 @@ pub fn check(data: &[u8]) {
 mod tests {
     #[test]
     fn every_seed_and_its_neighbours() {
-        crate::fuzz::seeds::replay("wire", super::check);
+        super::super::seeds::replay("wire", super::check);
     }
 }

@@ -12,5 +12,44 @@
 
 #![allow(dead_code, unreachable_pub)] // Of a helper's module only what reads is used here.
 
+macro_rules! modules {
+    ($($name:ident: $path:literal,)*) => { $(#[path = $path] mod $name;)* };
+}
+
+macro_rules! checks {
+    ($($name:ident: $path:literal,)*) => { $(#[path = $path] pub mod $name;)* };
+}
+
+modules! {
+    holder_line: "../../helpers/file/src/holder_line.rs",
+    mount: "../../helpers/file/src/mount.rs",
+}
+modules! {
+    class_lock: "../../helpers/rados/src/class_lock.rs",
+    holding: "../../helpers/rados/src/holding.rs",
+    service_dump: "../../helpers/rados/src/service_dump.rs",
+}
+modules! {
+    config_file: "../../helpers/etcd/src/config_file.rs",
+    endpoint: "../../helpers/etcd/src/endpoint.rs",
+    file: "../../helpers/etcd/src/file.rs",
+    layer: "../../helpers/etcd/src/layer.rs",
+    lock_key: "../../helpers/etcd/src/lock_key.rs",
+}
+modules! {
+    conf: "../../helpers/cli/src/conf.rs",
+    holder: "../../helpers/cli/src/holder.rs",
+    lock: "../../helpers/cli/src/lock.rs",
+    ours: "../../helpers/cli/src/ours.rs",
+    say: "../../helpers/cli/src/say.rs",
+}
+
+checks! {
+    for_cli: "../checks/cli.rs",
+    for_etcd: "../checks/etcd.rs",
+    for_file: "../checks/file.rs",
+    for_rados: "../checks/rados.rs",
+}
+
 #[cfg(fuzzing)]
-pub use mutex_core::fuzz as core;
+pub use mutex_core::fuzz as for_core;

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| mutex_fuzz::core::token::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| mutex_fuzz::for_core::token::check(data));

@@ -154,16 +154,19 @@ fn fuzz(name: &str, reads: String, seconds: u64, circumstances: &Circumstances) 
         command.arg(format!("-dict={}", dictionary.display()));
     }
     let output = File::create(&log).with_context(|| format!("write {}", log.display()))?;
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+    // What a check writes goes there.
+    let scratch = tempfile::tempdir().context("make a directory")?;
+    command.env("TMPDIR", scratch.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
     let started = Instant::now();
     let status = command.status().with_context(|| format!("run {name}"))?;
     let took = started.elapsed().as_secs();
     let said = String::from_utf8_lossy(&fs::read(&log).context("read libFuzzer's words")?).into_owned();
     let stats = Stats::of(&said).with_context(|| format!("{name} has told nothing: see {}", log.display()))?;
-    let found = (!status.success()).then(|| match said.lines().find_map(|line| line.split("Test unit written to ").nth(1)) {
-        Some(path) => Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        None => status.to_string(),
-    });
+    let found =
+        (!status.success()).then(|| match said.lines().find_map(|line| line.split("Test unit written to ").nth(1)) {
+            Some(path) => Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            None => status.to_string(),
+        });
     let (date, commit) = (circumstances.date.clone(), circumstances.commit.clone());
     let Stats { executions, edges } = stats;
     Ok(Row { target: name.to_owned(), reads, executions, edges, seconds: took, found, date, commit })

@@ -25,6 +25,10 @@ mod bench;
 mod break_lock;
 mod completion;
 mod conf;
+// The checks of the fuzz targets, as unit tests here.
+#[cfg(test)]
+#[path = "../../../fuzz/checks/cli.rs"]
+mod fuzz;
 mod health;
 mod helper;
 mod hold;

@@ -24,6 +24,10 @@ mod config_file;
 mod connection;
 mod endpoint;
 mod file;
+// The checks of the fuzz targets, as unit tests here.
+#[cfg(test)]
+#[path = "../../../fuzz/checks/etcd.rs"]
+mod fuzz;
 mod layer;
 mod lock_key;
 mod member;

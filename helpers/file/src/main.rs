@@ -12,6 +12,10 @@
 #![cfg_attr(not(test), no_main)]
 
 mod backend;
+// The checks of the fuzz targets, as unit tests here.
+#[cfg(test)]
+#[path = "../../../fuzz/checks/file.rs"]
+mod fuzz;
 mod holder_line;
 mod known;
 mod lock;

@@ -17,6 +17,10 @@
 mod aside;
 mod backend;
 mod class_lock;
+// The checks of the fuzz targets, as unit tests here.
+#[cfg(test)]
+#[path = "../../../fuzz/checks/rados.rs"]
+mod fuzz;
 mod holding;
 mod librados;
 mod place;

@@ -185,7 +185,8 @@ impl End {
 }
 
 fn time_bytes(until: Option<BootTime>) -> Vec<u8> {
-    until.map_or(u64::MAX, BootTime::as_nanos).to_ne_bytes().to_vec()
+    // The last number means none, and no time may be taken for that.
+    until.map_or(u64::MAX, |until| until.as_nanos().min(u64::MAX - 1)).to_ne_bytes().to_vec()
 }
 
 fn time_from(payload: &[u8]) -> Option<BootTime> {
@@ -195,12 +196,17 @@ fn time_from(payload: &[u8]) -> Option<BootTime> {
 }
 
 fn text_bytes(text: &str) -> Vec<u8> {
-    let end = text.len().min(TEXT_MAX);
+    let mut end = text.len().min(TEXT_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     text.as_bytes().get(..end).unwrap_or_default().to_vec()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -236,6 +242,20 @@ mod tests {
         assert_eq!(b.receive_order(), Received::Message(Order::ByteWritten));
         assert_eq!(b.receive_order(), Received::Message(Order::Release));
         assert_eq!(b.receive_order(), Received::Closed);
+    }
+
+    #[test]
+    fn a_deadline_however_far_is_not_none() {
+        let far = BootTime::from_nanos(0) + Duration::MAX;
+        let Some(Report::Held(until)) = Report::from_bytes(&Report::Held(Some(far)).to_bytes()) else { panic!() };
+        assert!(until.is_some());
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        let text = format!("x{}", "\u{fc}".repeat(TEXT_MAX));
+        let Some(Report::Lost(cut)) = Report::from_bytes(&Report::Lost(text.clone()).to_bytes()) else { panic!() };
+        assert!(text.starts_with(&cut) && cut.len() >= TEXT_MAX - 1, "{} bytes", cut.len());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use mutex_core::backend::{Acquired, Backend, Broken, Failure, HolderReport, HolderState, Identity, Renewed, Trouble};
 use nix::errno::Errno;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use tokio::sync::oneshot::Receiver;
 
 use crate::aside::aside;

@@ -19,6 +19,9 @@ mod backend;
 mod class_lock;
 // The checks of the fuzz targets, as unit tests here.
 #[cfg(test)]
+#[path = "../../../fuzz/properties/argv.rs"]
+mod argv;
+#[cfg(test)]
 #[path = "../../../fuzz/checks/rados.rs"]
 mod fuzz;
 mod holding;
@@ -107,3 +110,22 @@ mutex_core::main!(|args: Args| {
         backend: backend::RadosLock::new(place, object, lease, !args.no_register),
     })
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_command_line_is_taken_as_it_has_to_be_or_refused_in_a_line() {
+        argv::any(
+            |args: Args| {
+                assert!([&args.cluster, &args.user, &args.pool, &args.object].iter().all(|word| !word.is_empty()));
+                assert!(args.namespace.is_none_or(|namespace| !namespace.is_empty()));
+                assert!(args.lease_seconds <= Duration::from_secs(86_400));
+                let refused = Timing::lease(args.lease_seconds, STORE_CLOCK_ERROR).is_err();
+                assert_eq!(refused, args.lease_seconds < Duration::from_secs(3));
+            },
+            mutex_core::refusal,
+        );
+    }
+}

@@ -51,4 +51,16 @@ mod tests {
     fn every_seed_and_its_neighbours() {
         super::super::seeds::replay("lock", super::check);
     }
+
+    #[test]
+    fn words_of_any_making_are_split_at_blanks_and_tabs_alone() {
+        use proptest::prelude::*;
+        let pieces = [
+            "a", "b", " ", " ", "\t", "\"", "'", "\\", "#", "!", "\r", "\x0b", "=", "\u{a0}", "\u{2003}", "/x", "--o=1",
+        ];
+        let text = prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..24);
+        let config = ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() };
+        let mut runner = proptest::test_runner::TestRunner::new(config);
+        runner.run(&text, |pieces| Ok(super::check(pieces.concat().as_bytes()))).unwrap();
+    }
 }

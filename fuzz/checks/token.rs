@@ -36,4 +36,14 @@ mod tests {
     fn every_seed_and_its_neighbours() {
         super::super::seeds::replay("token", super::check);
     }
+
+    #[test]
+    fn any_words_come_back_from_their_token_and_no_other_text_is_one() {
+        use proptest::prelude::*;
+        let config = ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() };
+        let mut runner = proptest::test_runner::TestRunner::new(config);
+        let words = prop::collection::vec(any::<u8>(), 0..64);
+        let text = "[a-z:%0-9A-F]{0,24}".prop_map(String::into_bytes);
+        runner.run(&prop_oneof![words, text], |data| Ok(super::check(&data))).unwrap();
+    }
 }

@@ -34,6 +34,9 @@ pub fn check(data: &[u8]) {
             assert!(!host.is_empty() && !host.contains(['/', '@', '?', '#']), "{url}");
             let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
             assert_eq!(address.is_some(), host.contains(['[', ']', ':']), "{url}");
+            // What a name service or /etc/hosts can know.
+            let is_name = |host: &str| host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+            assert!(address.is_some() || is_name(host), "{url}");
             // One member, one spelling.
             let spelled = address.map(|text| text.parse::<std::net::Ipv6Addr>().map(|address| address.to_string()));
             assert!(spelled.is_none_or(|spelled| spelled.as_deref() == Ok(address.unwrap_or_default())), "{url}");

@@ -53,11 +53,14 @@ fn url(text: &str, tls: bool) -> anyhow::Result<String> {
 }
 
 /// The one spelling of a host, so that a member that stands there twice is seen: names know no case, and an IPv6 address can
-/// be written in many ways. `None` for brackets without one.
+/// be written in many ways. `None` for what is neither: the parser takes every character that a URL may have.
 fn spelled(host: &str) -> Option<String> {
     match host.strip_prefix('[') {
         Some(address) => Some(format!("[{}]", address.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?)),
-        None => Some(host.to_ascii_lowercase()),
+        None => {
+            let is_of_names = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+            host.bytes().all(is_of_names).then(|| host.to_ascii_lowercase())
+        }
     }
 }
 
@@ -95,6 +98,9 @@ mod tests {
             "http://[::1]x",
             "http://[::x]",
             "http://[a]",
+            "a[]",
+            "a;b",
+            "http://a%41",
             "a b",
         ] {
             assert!(url(bad, false).is_err(), "{bad:?}");

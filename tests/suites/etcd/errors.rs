@@ -61,6 +61,9 @@ pub(crate) const CASES: &[Case] = &[
     ("an endpoint with a port that is too large: 3 with one line", || {
         refused(&["%", "--endpoints", "http://a:99999"], "http://a:99999")
     }),
+    ("an endpoint with brackets in its name: 3 with one line", || {
+        refused(&["%", "--endpoints", "a[]"], "\"a[]\" is no URL")
+    }),
     ("an endpoint with port 0: 3 with one line", || refused(&["%", "--endpoints", "http://a:0"], "http://a:0")),
     ("an endpoint with a port that is no number: 3 with one line", || {
         refused(&["%", "--endpoints", "http://a:http"], "http://a:http")

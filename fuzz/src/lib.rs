@@ -10,7 +10,8 @@
 //! `cargo fuzz` sets. Rejected: a library in each helper (its functions would be public, and the packages would have to know
 //! it), and starting the programs (a thousandth of the speed).
 
-#![allow(dead_code, unreachable_pub)] // Of a helper's module only what reads is used here.
+// Of a helper's module only what reads is used here, and each group of checks has its own copy of what they share.
+#![allow(dead_code, unreachable_pub, clippy::duplicate_mod)]
 
 macro_rules! modules {
     ($($name:ident: $path:literal,)*) => { $(#[path = $path] mod $name;)* };

@@ -1,6 +1,6 @@
 # The README's commands. Everything else is cargo.
 .POSIX:
-.PHONY: help demo test test-all bench mutations tidy deps vendor rpm deb
+.PHONY: help demo test test-all bench fuzz mutations tidy deps vendor rpm deb
 
 help:
 	@echo "make demo       build, then show a lock taken, refused and handed over (15 s)"
@@ -8,6 +8,7 @@ help:
 	@echo "make test-all   the same, with what is too long for CI, and the mutations"
 	@echo "make mutations  break each promise by a patch, and expect its test to fail"
 	@echo "make bench      against what the distribution has: time and memory, as ratios"
+	@echo "make fuzz       fuzz all that is read from elsewhere, SECONDS each (600), into docs/EVIDENCE.md"
 	@echo "make vendor     fetch the crates that RPMs are built from (their only step with a network)"
 	@echo "make rpm        source and binary RPMs into \$$(PACKAGES), target/packages by default"
 	@echo "make deb        Debian packages, into the same"
@@ -37,6 +38,13 @@ bench: deps
 	cargo build --quiet --release -p ctdb_mutex_etcd_helper
 	cargo run --quiet --release -p mutex-tests --bin bench
 
+# How long, and which, all where none is named. Needs a nightly compiler and cargo-fuzz.
+SECONDS = 600
+TARGETS =
+
+fuzz:
+	cargo run --quiet -p mutex-evidence --bin fuzz -- "$(SECONDS)" $(TARGETS)
+
 # Where `make rpm` and `make deb` put what they have built.
 PACKAGES = target/packages
 
@@ -51,5 +59,8 @@ deb:
 
 tidy:
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	# Without libFuzzer: that its modules still fit together. The checks themselves are tests of the crates they are about.
+	cargo clippy --quiet --manifest-path fuzz/Cargo.toml --no-default-features --lib --locked --target-dir target -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items

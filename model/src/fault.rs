@@ -1,7 +1,7 @@
 //! What is done to a helper from outside, and what of it is within the promise.
 
 use crate::protocol::Helper;
-use crate::rules::Mutation;
+use crate::rules::{Beyond, Mutation};
 use crate::state::{Life, State, Store};
 
 /// A fault. Delays and losses on the way to the store are none: they are always there.
@@ -44,10 +44,15 @@ impl Helper {
     pub(crate) fn may_happen(&self, state: &State, fault: Fault) -> bool {
         let (supervisor, worker) = (state.supervisor.life, state.worker.life);
         let both_run = supervisor == Life::Running && worker == Life::Running;
+        let beside_stopped = match self.limits.beyond {
+            Some(Beyond::BothStopped) => fault == Fault::StopWorker,
+            Some(Beyond::KilledBesideStopped) => fault == Fault::KillWorker,
+            _ => false,
+        };
         match fault {
             Fault::KillSupervisor | Fault::StopSupervisor => both_run,
             Fault::KillWorker | Fault::StopWorker => {
-                worker == Life::Running && (supervisor == Life::Running || !state.pipe.open)
+                worker == Life::Running && (supervisor != Life::Stopped || beside_stopped)
             }
             Fault::Signal => supervisor != Life::Dead && !state.supervisor.signal && state.pipe.open,
             Fault::ParentDies => state.parent && state.pipe.open,

@@ -79,8 +79,6 @@ impl Keeper {
     }
 }
 
-const SENT: Option<Call> = Some(Call { elapsed: 0, answer: None });
-
 /// What the keeper does next, beside hearing an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -103,6 +101,9 @@ impl Helper {
         let release = state.worker.watch.release;
         let timed_out = |call: Call| call.elapsed >= CALL && !self.limits.answers;
         match state.worker.keeper {
+            Keeper::Holding { call: Some(call), .. } if release && self.rules.has(Mutation::EndsItsCallFirst) => {
+                timed_out(call).then_some(Step::GiveUpCall)
+            }
             Keeper::Trying(_) | Keeper::Holding { .. } | Keeper::Lost { .. } if release => Some(Step::Stop),
             Keeper::Trying(None) | Keeper::Undoing(None) => Some(Step::Send),
             Keeper::Holding { until, next: 0, call: None } => Some(if until == 0 { Step::Expire } else { Step::Send }),
@@ -116,14 +117,16 @@ impl Helper {
     /// Does it.
     pub(crate) fn keeper_acts(&self, state: &mut State) {
         let not_undone = self.rules.has(Mutation::TriesNotUndone);
+        let sent = Some(Call { elapsed: 0, answer: None });
         match (self.keeper_step(state), state.worker.keeper) {
-            (Some(Step::Send), Keeper::Trying(_)) => state.worker.keeper = Keeper::Trying(SENT),
+            (Some(Step::Send), Keeper::Trying(_)) => state.worker.keeper = Keeper::Trying(sent),
             (Some(Step::Send), Keeper::Holding { until, next, .. }) => {
-                state.worker.keeper = Keeper::Holding { until, next, call: SENT };
+                state.seen.renewed_alone |= state.seen.alone > self.times.alone();
+                state.worker.keeper = Keeper::Holding { until, next, call: sent };
             }
             (Some(Step::Send), Keeper::Undoing(_)) => {
                 state.seen.theft |= state.believes();
-                state.worker.keeper = Keeper::Undoing(SENT);
+                state.worker.keeper = Keeper::Undoing(sent);
             }
             (Some(Step::GiveUpCall), Keeper::Holding { until, .. }) => {
                 state.give_up_call();

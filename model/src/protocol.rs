@@ -5,10 +5,10 @@ use stateright::{Model, Property};
 use crate::fault::Fault;
 use crate::keeper::{Answer, Call, Keeper, Request};
 use crate::property;
-use crate::rules::{Mutation, Rules};
+use crate::rules::{Beyond, Mutation, Rules};
 use crate::state::{Guard, Late, Life, State, Store};
 use crate::supervisor::Phase;
-use crate::times::{CALL, LATE, Times};
+use crate::times::{CALL, LATE, SCHEDULING, Times};
 
 /// How much of the world is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Limits {
     pub kinds: &'static [Fault],
     /// Whether the store answers every call within T. Else it may answer at any time, or never.
     pub answers: bool,
+    /// What is worse than promised for, if anything.
+    pub beyond: Option<Beyond>,
     /// Whether a run is over with the pipe's end, or only when nothing is left.
     pub to_the_end: bool,
 }
@@ -85,9 +87,14 @@ impl Helper {
         ended && !state.ours() && !state.late.acquire
     }
 
+    /// Between an event that a thread waits for and its last act upon it so many ticks may pass.
+    fn latest(&self) -> u8 {
+        if self.limits.beyond == Some(Beyond::SlowHost) { SCHEDULING / 2 } else { LATE }
+    }
+
     /// Time stands still for who is late, for a store that must answer, and for a lease that is over.
     fn time_may_pass(&self, state: &State) -> bool {
-        let waits = |due: bool, late: u8| !due || late < LATE;
+        let waits = |due: bool, late: u8| !due || late < self.latest();
         let must_answer =
             self.limits.answers && state.worker.keeper.call().is_some_and(|(_, call)| call.elapsed >= CALL);
         waits(self.supervisor_is_due(state), state.supervisor.late)
@@ -105,9 +112,10 @@ impl Helper {
         if let Store::Ours(age) = &mut state.store {
             *age += 1;
         }
-        if state.ours() && !state.believes() {
-            state.seen.unbelieved = (state.seen.unbelieved + 1).min(self.times.unbelieved() + 1);
+        if state.worker.life == Life::Running {
+            state.seen.alone = (state.seen.alone + 1).min(self.times.alone() + 1);
         }
+        state.seen.kept = (state.seen.kept + 1).min(self.times.released() + 1);
         if let Some(since) = state.seen.broken.as_mut() {
             *since = (*since + 1).min(self.times.seen_broken(false) + 1);
         }
@@ -143,9 +151,6 @@ impl Helper {
                     if let Some(call) = state.worker.keeper.call_mut() {
                         call.answer = Some(answer);
                     }
-                    if state.worker.life == Life::Stopped || state.worker.watch.release {
-                        state.seen.unbelieved = 0;
-                    }
                 }
             }
             Action::ApplyLate { request, free } => {
@@ -157,7 +162,6 @@ impl Helper {
                 } = false;
                 let answer = self.apply(state, request, free);
                 state.late.answer |= request == Request::Renew && answer == Answer::Ours;
-                state.seen.unbelieved = 0;
             }
             Action::Lose => state.late.acquire = false,
             Action::LateAnswer => {
@@ -171,22 +175,27 @@ impl Helper {
             // Who is resumed acts before anything else has time to pass.
             Action::ResumeSupervisor => {
                 state.supervisor.life = Life::Running;
-                state.supervisor.late = LATE;
+                state.supervisor.late = self.latest();
             }
             Action::ResumeWorker => {
                 state.worker.life = Life::Running;
-                state.worker.guard_late = LATE;
-                state.worker.keeper_late = LATE;
+                state.worker.guard_late = self.latest();
+                state.worker.keeper_late = self.latest();
             }
         }
     }
 
     /// Forgets what can make no difference any more, so that states which differ in nothing else are one.
     fn tidy(&self, state: &mut State, could_believe: bool) {
+        let holds = matches!(state.worker.keeper, Keeper::Holding { .. });
         let between = matches!(state.supervisor.phase, Phase::Ordering { held: true });
-        let cut_short = between && state.supervisor.life == Life::Stopped;
-        if (could_believe && !state.can_believe()) || !state.ours() || state.believes() || cut_short {
-            state.seen.unbelieved = 0;
+        let counts = self.limits.beyond == Some(Beyond::StoppedBeforeTheOrder);
+        let cut_short = between && state.supervisor.life == Life::Stopped && !counts;
+        if (could_believe && !state.can_believe()) || state.believes() || !holds || cut_short {
+            state.seen.alone = 0;
+        }
+        if !self.limits.answers || state.pipe.open || !state.ours() {
+            state.seen.kept = 0;
         }
         if !state.can_believe() {
             state.seen.broken = None;
@@ -244,8 +253,7 @@ impl Model for Helper {
         }
         // Only a try, and a renewal that breaks its rule, see whether somebody else has the lock.
         let outcomes = |request: Request| {
-            let asks = request == Request::Acquire
-                || (request == Request::Renew && self.rules.has(Mutation::MayRenew));
+            let asks = request == Request::Acquire || (request == Request::Renew && self.rules.has(Mutation::MayRenew));
             if asks && !state.ours() { &[true, false][..] } else { &[false][..] }
         };
         match state.worker.keeper.call() {
@@ -290,6 +298,6 @@ impl Model for Helper {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        property::all()
+        property::all(self)
     }
 }

@@ -30,6 +30,10 @@ pub enum Mutation {
     DeafToTheParent,
     /// A try without an answer is left as it is.
     TriesNotUndone,
+    /// A store, or a backend, that applies a try after the release which was to undo it.
+    TryOutlivesItsRelease,
+    /// The keeper waits for the end of its call before it obeys the order to release.
+    EndsItsCallFirst,
     /// A release frees whatever is ours, not only what its own try took.
     ReleasesAnything,
     /// The answer to a renewal that was given up counts for the one that was sent after it.
@@ -40,6 +44,22 @@ pub enum Mutation {
     UnansweredIsLost,
     /// A supervisor that stops says why by a byte, also where it has written one.
     SecondByte,
+}
+
+/// A world that is worse than what is promised for. Each has to break a property too: the promise ends there, and
+/// not before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Beyond {
+    /// A deadline is acted upon later than by half of what the margin has for scheduling.
+    SlowHost,
+    /// The store's clock is off by more than it is said to be.
+    ClockFurtherOff,
+    /// Both processes are stopped at once: a frozen host.
+    BothStopped,
+    /// The worker is killed while the supervisor is stopped.
+    KilledBesideStopped,
+    /// The supervisor is stopped after it has closed the pipe and before it has ordered the release.
+    StoppedBeforeTheOrder,
 }
 
 /// What is in force: every rule, or every rule but one.

@@ -175,9 +175,13 @@ pub struct Orders {
 /// The past, as far as a property asks for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Seen {
-    /// For how long the store has kept the lock for us while CTDB did not believe so: since the lock was taken, since the
-    /// pipe ended, or since a request was applied that nobody waited for.
-    pub unbelieved: u8,
+    /// For how long the keeper has held the lock while CTDB did not believe so, and the worker ran: since the lock was
+    /// taken, or since the pipe ended.
+    pub alone: u8,
+    /// It sent a renewal after more of that than may be.
+    pub renewed_alone: bool,
+    /// For how long the lock has been ours after the pipe's end; counted where the store answers every call.
+    pub kept: u8,
     /// For how long CTDB has believed in a lock that an admin broke.
     pub broken: Option<u8>,
     /// A renewal took a lock that was not ours.

@@ -5,7 +5,7 @@
 
 use crate::keeper::{Answer, Request};
 use crate::protocol::Helper;
-use crate::rules::Mutation;
+use crate::rules::{Beyond, Mutation};
 use crate::state::{State, Store};
 
 impl Helper {
@@ -14,7 +14,7 @@ impl Helper {
         let ours = state.ours();
         match request {
             Request::Acquire if !ours && free => {
-                taken(state);
+                state.store = Store::Ours(0);
                 // What was broken was another holding.
                 state.seen.broken = None;
                 Answer::Ours
@@ -25,7 +25,7 @@ impl Helper {
                 Answer::Ours
             }
             Request::Renew if free && self.rules.has(Mutation::MayRenew) => {
-                taken(state);
+                state.store = Store::Ours(0);
                 state.seen.taken_again = true;
                 Answer::Ours
             }
@@ -34,7 +34,7 @@ impl Helper {
                 state.store = Store::NotOurs;
                 // A try is barred by its release: RADOS keeps the order of one client's requests, and etcd has
                 // forgotten the lease that the try was to hang on.
-                state.late.acquire = false;
+                state.late.acquire &= self.rules.has(Mutation::TryOutlivesItsRelease);
                 Answer::NotOurs
             }
         }
@@ -42,16 +42,12 @@ impl Helper {
 
     /// Whether the store may give the lock to another, as its time is over.
     pub(crate) fn may_expire(&self, state: &State) -> bool {
-        matches!(state.store, Store::Ours(age) if age >= self.times.may_expire())
+        let further = u8::from(self.limits.beyond == Some(Beyond::ClockFurtherOff));
+        matches!(state.store, Store::Ours(age) if age >= self.times.may_expire() - further)
     }
 
     /// Whether it does.
     pub(crate) fn must_expire(&self, state: &State) -> bool {
         matches!(state.store, Store::Ours(age) if age >= self.times.must_expire())
     }
-}
-
-fn taken(state: &mut State) {
-    state.store = Store::Ours(0);
-    state.seen.unbelieved = 0;
 }

@@ -69,27 +69,26 @@ impl Times {
     }
 
     /// The longest that CTDB may believe in a lock that an admin has broken: where the store answers every call in time,
-    /// one answered call that was applied just before, and the next one; else as for an expiry.
+    /// the call that was applied just before and took all of T (or, if that is longer, the interval after it), the next one, and
+    /// keeper and supervisor; else as for an expiry.
     #[must_use]
     pub fn seen_broken(self, answers: bool) -> u8 {
-        let keeper = LATE;
-        let supervisor = LATE;
         if answers {
-            RENEW.max(CALL) + CALL + keeper + supervisor
+            RENEW.max(CALL) + CALL + 2 * LATE
         } else {
             self.deadline(Rules(None)) + self.kill_after(Rules(None)) + LATE
         }
     }
 
-    /// The longest that the store may keep the lock for a helper which CTDB does not believe to have it: the worker renews
-    /// until it kills a supervisor that does not say that the byte is written, and a release may get lost.
+    /// The longest that a worker may renew a lock which CTDB does not believe in: until it has killed a supervisor that does
+    /// not say that the byte is written, and has seen its end.
     #[must_use]
-    pub fn unbelieved(self) -> u8 {
-        self.deadline(Rules(None)) + self.kill_after(Rules(None)) + 2 * LATE + self.must_expire()
+    pub fn alone(self) -> u8 {
+        self.deadline(Rules(None)) + self.kill_after(Rules(None)) + 2 * LATE
     }
 
     /// The longest from the pipe's end to the lock's, where the store answers every call in time and the worker runs: one
-    /// call, and the two threads of the worker.
+    /// call, and supervisor, guard and keeper one after the other.
     #[must_use]
     pub fn released(self) -> u8 {
         CALL + 3 * LATE

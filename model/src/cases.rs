@@ -7,10 +7,14 @@ use crate::rules::{Beyond, Mutation, Rules};
 use crate::times::Times;
 
 /// The store's clock is exact, as etcd's, which counts a lease from its own receipt.
-const EXACT: Times = Times { clock_error: 0 };
+const EXACT: Times = Times { renew: 2, call: 3, clock_error: 0 };
 /// The store's clock may be off by as much as scheduling may cost, or more than that: as RADOS's, whose leases end by the
 /// wall clock of an OSD.
-const OFF: Times = Times { clock_error: 4 };
+const OFF: Times = Times { clock_error: 4, ..EXACT };
+/// R : T as in the product, where it is L/5 : L/4.
+const RATIO: Times = Times { renew: 4, call: 5, clock_error: 0 };
+/// An interval that is longer than a call, as L/5 would be with a shorter one.
+const LONG: Times = Times { renew: 3, call: 2, clock_error: 0 };
 
 const LIMITS: Limits = Limits { faults: 1, kinds: ALL, answers: false, beyond: None, to_the_end: true };
 
@@ -55,6 +59,8 @@ pub fn proofs() -> Vec<Proof> {
             Limits { kinds: ORDERLY, answers: true, ..two },
             false,
         ),
+        proof("exact clock, R and T as 4 and 5, 1 fault, to the very end", RATIO, LIMITS, true),
+        proof("exact clock, R and T as 3 and 2, 1 fault, to the very end", LONG, LIMITS, true),
         proof("exact clock, 2 faults, to the very end", EXACT, two, true),
         proof("clock off, 2 faults, to the very end", OFF, two, true),
         proof("exact clock, 3 faults, to the pipe's end", EXACT, pipe(3), true),

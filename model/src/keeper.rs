@@ -3,7 +3,7 @@
 use crate::protocol::Helper;
 use crate::rules::Mutation;
 use crate::state::{Life, State};
-use crate::times::{CALL, CLOSE_AFTER_LOSS, RENEW};
+use crate::times::CLOSE_AFTER_LOSS;
 
 /// How far the keeper has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,7 +99,7 @@ impl Helper {
             return None;
         }
         let release = state.worker.watch.release;
-        let timed_out = |call: Call| call.elapsed >= CALL && !self.limits.answers;
+        let timed_out = |call: Call| call.elapsed >= self.times.call && !self.limits.answers;
         match state.worker.keeper {
             Keeper::Holding { call: Some(call), .. } if release && self.rules.has(Mutation::EndsItsCallFirst) => {
                 timed_out(call).then_some(Step::GiveUpCall)
@@ -157,7 +157,7 @@ impl Helper {
         let Some((_, Call { elapsed, answer: Some(answer) })) = keeper.call() else { return };
         let age = if self.rules.has(Mutation::AgeFromAnswer) { 0 } else { elapsed };
         let left = self.times.deadline(self.rules).saturating_sub(age);
-        let next = RENEW.saturating_sub(elapsed);
+        let next = self.times.renew.saturating_sub(elapsed);
         match (keeper, answer) {
             (Keeper::Trying(_), Answer::Ours) if left == 0 => state.worker.keeper = Keeper::Undoing(None),
             (Keeper::Trying(_), Answer::Ours) => {

@@ -22,9 +22,9 @@
 //! One helper: its supervisor, its worker's guard and keeper, the socket and the pipe between them and CTDB; and the store
 //! with a lease, beside an adversary who has the lock the moment it is not ours, and lets go of it as he likes. More
 //! helpers need not be there: to each of them all others are that adversary.
-//! - **A tick** is the smallest time that matters: R = 2, T = 3, D = R + 2T = 8, M = 4 for scheduling + the error of the store's
-//!   clock (0, or 4), L = D + M. In the product's smallest leases that is about 50 ms. Between two ticks any
-//!   number of things may happen, in any order.
+//! - **A tick** is the smallest time that matters. R = 2, T = 3, D = R + 2T = 8; M = 4 for scheduling + the error of the store's
+//!   clock (0, or 4); L = D + M. Two more proofs have other R and T, one of them as the product, 4 : 5. Only the order
+//!   of times counts, so the longer ones are cut short. Between two ticks any number of things may happen, in any order.
 //! - **A step** of a process is one look at everything and what it decides, or one act that another can see: a byte, a
 //!   close, an order, a request, a kill. It can be stopped or killed between any two. Each thread may take one tick from
 //!   the event that it waits for to the last step that this asks for, one less than half the margin for scheduling.
@@ -47,7 +47,7 @@
 //!
 //! ## What is left out
 //! - The code. That the product does what the model does is what tests, mutations of the product and readers are for.
-//! - Times between ticks, other ratios of R, T and L, and several steps of the host's clock: CLOCK_BOOTTIME makes none.
+//! - Times between ticks, more ratios of R, T and L, and steps of the host's clock: CLOCK_BOOTTIME makes none.
 //! - Files (no lease), locks without expiry, `--grace-milliseconds`, `--wait-seconds`, the second look at a contended
 //!   lock, failures that a store names (they are requests that get lost), the note of who holds the lock.
 //! - Of renewals that were given up, all but one are lost. A late one can only prolong a lock that is still ours.

@@ -8,7 +8,7 @@ use crate::property;
 use crate::rules::{Beyond, Mutation, Rules};
 use crate::state::{Guard, Late, Life, State, Store};
 use crate::supervisor::Phase;
-use crate::times::{CALL, LATE, SCHEDULING, Times};
+use crate::times::{LATE, SCHEDULING, Times};
 
 /// How much of the world is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Helper {
     fn time_may_pass(&self, state: &State) -> bool {
         let waits = |due: bool, late: u8| !due || late < self.latest();
         let must_answer =
-            self.limits.answers && state.worker.keeper.call().is_some_and(|(_, call)| call.elapsed >= CALL);
+            self.limits.answers && state.worker.keeper.call().is_some_and(|(_, call)| call.elapsed >= self.times.call);
         waits(self.supervisor_is_due(state), state.supervisor.late)
             && waits(self.guard_is_due(state), state.worker.guard_late)
             && waits(self.keeper_is_due(state), state.worker.keeper_late)

@@ -7,10 +7,6 @@ use crate::rules::{Mutation, Rules};
 /// margin for scheduling is cut in two by the kill: each half has to be longer than this.
 pub const LATE: u8 = 1;
 
-/// R: from one renewal's start to the next.
-pub const RENEW: u8 = 2;
-/// T: the longest one call may take.
-pub const CALL: u8 = 3;
 /// What scheduling may cost from the deadline to the lease's end; half of it before the kill, half after.
 pub const SCHEDULING: u8 = 4;
 /// How long a supervisor waits for its worker's end (0.7 s there).
@@ -20,9 +16,13 @@ pub const CLOSE_AFTER_LOSS: u8 = 2;
 /// The same of one whose parent is gone (1 s there).
 pub const CLOSE_AFTER_PARENT: u8 = 3;
 
-/// The times that depend on how far the store's clock may be off.
+/// What all other times follow from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
+    /// R: from one renewal's start to the next.
+    pub renew: u8,
+    /// T: the longest one call may take.
+    pub call: u8,
     /// How far the store's clock may be off, both ways: 0 for etcd, more for RADOS.
     pub clock_error: u8,
 }
@@ -31,7 +31,7 @@ impl Times {
     /// L: as in the product the lease has room for a renewal, a second try and the margin, and here for nothing more.
     #[must_use]
     pub fn lease(self) -> u8 {
-        RENEW + 2 * CALL + self.margin()
+        self.renew + 2 * self.call + self.margin()
     }
 
     /// M.
@@ -74,7 +74,7 @@ impl Times {
     #[must_use]
     pub fn seen_broken(self, answers: bool) -> u8 {
         if answers {
-            RENEW.max(CALL) + CALL + 2 * LATE
+            self.renew.max(self.call) + self.call + 2 * LATE
         } else {
             self.deadline(Rules(None)) + self.kill_after(Rules(None)) + LATE
         }
@@ -91,6 +91,6 @@ impl Times {
     /// call, and supervisor, guard and keeper one after the other.
     #[must_use]
     pub fn released(self) -> u8 {
-        CALL + 3 * LATE
+        self.call + 3 * LATE
     }
 }

@@ -1,7 +1,5 @@
 //! Runs the checker over a model.
 
-use std::time::{Duration, Instant};
-
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
 use crate::protocol::{Action, Helper};
@@ -13,8 +11,6 @@ pub struct Outcome {
     pub states: usize,
     /// How many steps the longest of the runs has that lead to a state by the shortest way.
     pub steps: usize,
-    /// How long it took.
-    pub time: Duration,
     /// Properties that do not hold, each with a run that ends where it fails.
     pub broken: Vec<(&'static str, Vec<Action>)>,
     /// What should be reached in some state, and is in none.
@@ -35,9 +31,7 @@ pub fn find(helper: Helper, property: &'static str) -> Outcome {
 
 /// One thread and breadth first: so the same run is found every time.
 fn check(helper: Helper, enough: HasDiscoveries) -> Outcome {
-    let start = Instant::now();
     let checker = helper.checker().finish_when(enough).spawn_bfs().join();
-    let time = start.elapsed();
     let discoveries = checker.discoveries();
     let (mut broken, mut unreached) = (Vec::new(), Vec::new());
     for property in helper.properties() {
@@ -49,5 +43,5 @@ fn check(helper: Helper, enough: HasDiscoveries) -> Outcome {
             _ => {}
         }
     }
-    Outcome { states: checker.unique_state_count(), steps: checker.max_depth(), time, broken, unreached }
+    Outcome { states: checker.unique_state_count(), steps: checker.max_depth(), broken, unreached }
 }

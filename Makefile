@@ -1,6 +1,6 @@
 # The README's commands. Everything else is cargo.
 .POSIX:
-.PHONY: help demo test test-all bench fuzz mutations tidy deps vendor rpm deb
+.PHONY: help demo test test-all bench fuzz mutations tidy deps vendor rpm deb model
 
 help:
 	@echo "make demo       build, then show a lock taken, refused and handed over (15 s)"
@@ -9,6 +9,7 @@ help:
 	@echo "make mutations  break each promise by a patch, and expect its test to fail"
 	@echo "make bench      against what the distribution has: time and memory, as ratios"
 	@echo "make fuzz       fuzz all that is read from elsewhere, SECONDS each (600), into docs/EVIDENCE.md"
+	@echo "make model      prove the protocol, break each of its rules, and write docs/EVIDENCE.md's part"
 	@echo "make vendor     fetch the crates that RPMs are built from (their only step with a network)"
 	@echo "make rpm        source and binary RPMs into \$$(PACKAGES), target/packages by default"
 	@echo "make deb        Debian packages, into the same"
@@ -44,6 +45,9 @@ TARGETS =
 
 fuzz:
 	cargo run --quiet -p mutex-evidence --bin fuzz -- "$(SECONDS)" $(TARGETS)
+
+model:
+	cargo run --quiet -p mutex-evidence --bin model
 
 # Where `make rpm` and `make deb` put what they have built.
 PACKAGES = target/packages

@@ -123,7 +123,7 @@ impl Etcd {
     }
 
     /// Gives a host of another service an interface on the members' network; it needs one.
-    pub(super) fn attach(&self, host: &Namespace, number: usize, interface: &str) -> anyhow::Result<()> {
+    pub fn attach(&self, host: &Namespace, number: usize, interface: &str) -> anyhow::Result<()> {
         self.network.as_ref().context("the members have no network of their own")?.attach(host, number, interface)
     }
 

@@ -62,6 +62,15 @@ impl Etcd {
         Fault::new("clients cut off", || self.network()?.cut_off_clients(), || self.network()?.reconnect_clients())
     }
 
+    /// Nothing reaches a host that was attached with this number, or comes from it, on the members' network.
+    pub fn attached_cut_off(&self, number: usize) -> Fault<'_> {
+        Fault::new(
+            "cut off from the store",
+            move || self.network()?.cut_off_attached(number),
+            move || self.network()?.reconnect_attached(number),
+        )
+    }
+
     /// The indices of the members that run and are neither frozen nor cut off.
     #[must_use]
     pub fn well(&self) -> Vec<usize> {

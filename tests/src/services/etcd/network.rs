@@ -53,6 +53,14 @@ impl Hosts {
         self.0.attach(host, HOSTS + number, interface)
     }
 
+    pub(super) fn cut_off_attached(&self, number: usize) -> anyhow::Result<()> {
+        self.0.cut_off(HOSTS + number)
+    }
+
+    pub(super) fn reconnect_attached(&self, number: usize) -> anyhow::Result<()> {
+        self.0.reconnect(HOSTS + number)
+    }
+
     /// The member sends to the others, and they to it, what nobody gets.
     pub(super) fn separate(&self, member: usize) -> anyhow::Result<()> {
         others(member).try_for_each(|other| self.0.separate(member, other))

@@ -44,8 +44,8 @@ pub(super) struct Network {
     losses: Losses,
 }
 
-/// A network namespace without a name.
-pub(super) struct Namespace(OwnedFd);
+/// A network namespace without a name: a host. It goes with the last process inside and the last of these values.
+pub struct Namespace(OwnedFd);
 
 /// This thread's stay in another network.
 #[must_use = "the thread goes back when this value ends"]
@@ -91,7 +91,8 @@ impl Network {
         host.ip(&format!("addr add {}/24 dev {interface}\nlink set {interface} up\n", self.address(number)))
     }
 
-    fn address(&self, number: usize) -> Ipv4Addr {
+    /// The address here of the host that was attached with this number.
+    pub(super) fn address(&self, number: usize) -> Ipv4Addr {
         let [one, two, _, host] = address(number).octets();
         Ipv4Addr::new(one, two, self.subnet, host)
     }
@@ -144,13 +145,18 @@ pub(super) fn address(number: usize) -> Ipv4Addr {
 
 impl Namespace {
     /// A host without any link.
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub fn new() -> anyhow::Result<Self> {
         // The thread that makes it stays in it, so it is one that ends.
         let made = std::thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).context("make a network namespace (needs root)")?;
             here()
         });
         made.join().map_err(|_| anyhow!("a thread panicked"))?.map(Self)
+    }
+
+    /// The same host, for somebody else to start processes on.
+    pub fn try_clone(&self) -> anyhow::Result<Self> {
+        Ok(Self(self.0.try_clone().context("copy a descriptor of a network namespace")?))
     }
 
     /// Puts this thread there.

@@ -21,3 +21,4 @@ pub mod moosefs;
 pub mod network;
 mod shared;
 pub mod shared_fs;
+pub mod sites;

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`stage`] | what a backend brings: its store, nodes, and what can be done to them |
 //! | [`kind`] | the faults that are the same for every backend |
+//! | [`file`] | the stage of the file helper |
 //! | [`schedule`] | which faults come when, drawn from a seed |
 //! | [`dice`] | random numbers that are the same everywhere |
 //! | [`parent`] | what stands in ctdbd's place |
@@ -16,6 +17,7 @@ pub mod belief;
 pub mod checker;
 pub mod dice;
 pub mod event;
+pub mod file;
 pub mod kind;
 pub mod parent;
 pub mod schedule;
@@ -29,5 +31,5 @@ pub type NewStage = fn(nodes: usize) -> anyhow::Result<Box<dyn Stage>>;
 /// The backends, by the name that the command line has for them.
 #[must_use]
 pub fn backends() -> Vec<(&'static str, NewStage)> {
-    Vec::new()
+    vec![("file", file::stage)]
 }

@@ -21,7 +21,7 @@
 //! | `leave behind` | ends the connection; the session and its locks stay for their time; counted with `kill` |
 //! | `mount` | takes one of these two back: after the last it is mounted anew |
 //!
-//! `cache` lets the kernel answer for the server; `take along PATH` names a mount that is to end with this one. `ok` is
+//! `remove PATH` takes away a name, if there is one, as another node does: PATH is relative to the root. `cache` lets the kernel answer for the server; `take along PATH` names a mount that is to end with this one. `ok` is
 //! also said once, when all is mounted. At the end of standard input it unmounts and goes.
 
 mod client;
@@ -101,6 +101,7 @@ fn serve(
                     act(store, number, mount, deed)?;
                 }
             }
+            Command::Remove(path) => store.remove(&path),
             Command::Cache => store.let_the_kernel_answer(),
             Command::TakeAlong(place) => taken_along.push(place),
         }

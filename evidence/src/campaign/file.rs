@@ -150,15 +150,11 @@ impl Stage for FileStage {
         let program = match subject {
             Subject::Ours => programs::helper("ctdb_mutex_file_helper")?,
             Subject::Distribution => programs::packaged("/usr/libexec/ctdb/ctdb_mutex_fcntl_helper", "ctdb")?,
-            // Without a deadline for its proofs: it believes for as long as the file system says nothing.
-            Subject::Unsafe => programs::own("wrong_helper")?,
+            Subject::Unsafe => return Ok(None),
         };
         let times = [RECHECK, PING_TIMEOUT].map(|time| time.as_secs().to_string().into());
         let mut arguments = vec![self.fs.lock_file(node).into()];
         arguments.extend(times);
-        if subject == Subject::Unsafe {
-            arguments.extend(["--bug".into(), "no-deadline".into()]);
-        }
         Ok(Some(Call { program, arguments, environment: Vec::new() }))
     }
 

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::belief::{Belief, Ended, beliefs};
 use super::event::{Event, Moment, Said, What};
-use super::stage::Times;
+use super::kind::COMMON;
+use super::stage::{Kind, Stage, Table, Times};
 
 /// A lock that is free is taken by the next try: that is so long in coming, at most, on a busy machine.
 const NEXT_TRY: Duration = Duration::from_secs(2);
@@ -28,8 +29,8 @@ const NEXT_TRY: Duration = Duration::from_secs(2);
 pub struct Rules {
     /// The lock's times.
     pub times: Times,
-    /// The kinds that have a table of their own.
-    pub own_table: Vec<String>,
+    /// The kinds that have a table of their own, and whether anything is promised there.
+    pub own_table: BTreeMap<String, bool>,
     /// The common kinds that are excused, and for how long.
     pub excused: BTreeMap<String, Duration>,
 }
@@ -59,7 +60,7 @@ pub enum CountsAs {
 }
 
 /// A fault as it happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hit {
     /// Its number.
     pub fault: usize,
@@ -90,20 +91,30 @@ pub struct Verdict {
     pub losses: Vec<(Moment, Option<usize>)>,
     /// For each quiet, how long it took until somebody held; `Err` where nobody did in time.
     pub quiets: Vec<Result<Duration, Duration>>,
-    /// The shortest time from an end of the pipe to the next belief of another node.
-    pub closest: Option<Duration>,
     /// Times in which a parent that held was not run though nobody had stopped it.
     pub busy: Vec<Duration>,
 }
 
 impl Rules {
+    /// Those of a stage.
+    #[must_use]
+    pub fn of(stage: &dyn Stage) -> Self {
+        let own = |kind: &&Kind| kind.table.is_own();
+        let promised = |kind: &Kind| (kind.name.to_owned(), kind.table == Table::OwnTable);
+        let excuse = |kind: &Kind| Some((kind.name.to_owned(), stage.excuse(kind)?));
+        Self {
+            times: stage.times(),
+            own_table: stage.kinds().iter().filter(own).map(promised).collect(),
+            excused: COMMON.iter().filter_map(excuse).collect(),
+        }
+    }
+
     /// By how much the beliefs may overlap after a fault of this kind, if they may at all.
     #[must_use]
     pub fn bound(&self, kind: &str) -> Option<Duration> {
-        let own = || self.own_table.iter().any(|own| own == kind).then(|| self.times.taken_away());
+        let own = || self.own_table.contains_key(kind).then(|| self.times.taken_away());
         self.excused.get(kind).copied().or_else(own)
     }
-
 }
 
 /// Within what time a holder has to be there in a quiet.
@@ -152,11 +163,10 @@ pub fn check(history: &[Event], rules: &Rules) -> Verdict {
         overlaps.push(Overlap { nodes: [one.node, other.node], from, until, counts_as });
     }
     overlaps.sort_by_key(|overlap| overlap.from);
-    let lost = || beliefs.iter().filter(|belief| belief.ended == Ended::Lost);
-    let losses = lost().map(|belief| (belief.until, blame(belief.until, &hits, rules.times.lease))).collect();
-    let closest = lost().filter_map(|belief| next_after(belief, &beliefs)).min();
+    let lost = beliefs.iter().filter(|belief| belief.ended == Ended::Lost);
+    let losses = lost.map(|belief| (belief.until, blame(belief.until, &hits, rules.times.lease))).collect();
     let quiets = quiets(history, &beliefs, rules);
-    Verdict { overlaps, losses, quiets, closest, busy: busy(history), hits, beliefs }
+    Verdict { overlaps, losses, quiets, busy: busy(history), hits, beliefs }
 }
 
 /// The pauses of the parents' loops that no stop explains.
@@ -212,15 +222,10 @@ fn judge(both: [&Belief; 2], from: Moment, until: Moment, hits: &[Hit], rules: &
     hits.iter().find(bounded).map_or(CountsAs::Violation, |hit| CountsAs::Bounded(hit.kind.clone()))
 }
 
-/// The fault that a loss is put down to: the last one that came while it, or what it left behind, was there.
-fn blame(at: Moment, hits: &[Hit], lease: Duration) -> Option<usize> {
+/// The fault that something is put down to: the last one that came while it, or what it left behind, was there.
+pub(super) fn blame(at: Moment, hits: &[Hit], lease: Duration) -> Option<usize> {
     let there = |hit: &Hit| hit.from <= at && at <= hit.until + lease;
     hits.iter().enumerate().filter(|(_, hit)| there(hit)).max_by_key(|(_, hit)| hit.from).map(|(index, _)| index)
-}
-
-fn next_after(lost: &Belief, beliefs: &[Belief]) -> Option<Duration> {
-    let next = beliefs.iter().find(|belief| belief.node != lost.node && belief.from >= lost.until)?;
-    Some(next.from.since(lost.until))
 }
 
 fn hits(history: &[Event]) -> Vec<Hit> {
@@ -279,7 +284,7 @@ mod tests {
         let times = Times::of_lease(Duration::from_secs(4), Duration::from_millis(200), Duration::from_secs(1));
         Rules {
             times,
-            own_table: vec!["lock broken".to_owned()],
+            own_table: BTreeMap::from([("lock broken".to_owned(), true)]),
             excused: BTreeMap::from([("worker killed".to_owned(), Duration::from_millis(50))]),
         }
     }
@@ -398,7 +403,6 @@ mod tests {
         history.sort_by_key(|event| event.at);
         let verdict = check(&history, &rules());
         assert_eq!(verdict.losses, [(ms(500), Some(0))]);
-        assert_eq!(verdict.closest, Some(Duration::from_millis(500)));
         assert_eq!(verdict.locks(), 2);
         assert_eq!(blame(ms(110 + 4001), &verdict.hits, Duration::from_secs(4)), None);
         assert_eq!(blame(ms(99), &verdict.hits, Duration::from_secs(4)), None);

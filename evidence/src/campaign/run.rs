@@ -144,7 +144,11 @@ pub fn run(
     let Run { log, nodes, missed, .. } = run;
     // Before the parents let go.
     let (history, took) = (log.history(), start.elapsed());
-    nodes.into_iter().try_for_each(Node::end)?;
+    let ended = nodes.into_iter().try_for_each(Node::end);
+    if orders.subject == Subject::Ours {
+        // The others promise nothing about that, and have been killed by now.
+        ended?;
+    }
     Ok(Some(Seen { history, took, missed }))
 }
 

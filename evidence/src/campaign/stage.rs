@@ -162,8 +162,19 @@ pub enum Table {
     /// No two nodes hold at once: an overlap is a violation.
     Promised,
     /// Two nodes may believe at once for a bounded time, which is measured. Such a fault comes alone, so that the overlap
-    /// is its own, and is within R + T ([`Times::taken_away`]) or shown not to be.
+    /// is its own, and is within R + T ([`Times::taken_away`]), else a promise (P2b) is broken.
     OwnTable,
+    /// The same of what nobody promises anything for, a clock beyond the allowance say: measured beside R + T, and no
+    /// more.
+    Unpromised,
+}
+
+impl Table {
+    /// Whether faults of it come alone, and beliefs may overlap after them.
+    #[must_use]
+    pub fn is_own(self) -> bool {
+        self != Self::Promised
+    }
 }
 
 /// One fault, drawn from the seed and resolved when it comes.

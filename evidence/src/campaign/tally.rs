@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::checker::{CountsAs, Rules, Verdict};
+use super::checker::{CountsAs, Rules, Verdict, blame};
 use super::run::Seen;
 
 /// A run's numbers.
@@ -39,8 +39,6 @@ pub struct Tally {
     pub quiets: Measured,
     /// How often nobody did.
     pub without_holder: usize,
-    /// The shortest time from an end of the pipe to the next holder, in seconds.
-    pub closest: Option<f64>,
     /// Times in which a parent was not run for 50 ms though nobody had stopped it: how busy the machine was.
     pub busy: Measured,
 }
@@ -52,10 +50,14 @@ pub struct Counts {
     pub faults: usize,
     /// Ends of the pipe that a holder saw and that are put down to it.
     pub losses: usize,
+    /// Two at once, a broken promise, put down to it.
+    pub violations: Measured,
     /// Where overlaps are allowed for: those that there were.
     pub overlaps: Measured,
     /// And within what they are to be, in seconds.
     pub bound: Option<f64>,
+    /// Whether that is promised.
+    pub promised: bool,
 }
 
 /// How many, and the longest of them in seconds.
@@ -93,8 +95,9 @@ impl Tally {
         let mut kinds: BTreeMap<String, Counts> = BTreeMap::new();
         for hit in &verdict.hits {
             let bound = rules.bound(&hit.kind).map(|bound| bound.as_secs_f64());
-            let counts = kinds.entry(hit.kind.clone()).or_insert_with(|| Counts { bound, ..Counts::default() });
-            counts.faults += 1;
+            let promised = rules.own_table.get(&hit.kind).copied().unwrap_or(true);
+            let new = || Counts { bound, promised, ..Counts::default() };
+            kinds.entry(hit.kind.clone()).or_insert_with(new).faults += 1;
         }
         let mut unprovoked = 0;
         for (_, blamed) in &verdict.losses {
@@ -104,10 +107,18 @@ impl Tally {
             }
         }
         for overlap in &verdict.overlaps {
-            if let CountsAs::Bounded(kind) = &overlap.counts_as
-                && let Some(counts) = kinds.get_mut(kind)
-            {
-                counts.overlaps = counts.overlaps.with(Measured::of([overlap.length()]));
+            let length = Measured::of([overlap.length()]);
+            match &overlap.counts_as {
+                CountsAs::Bounded(kind) => {
+                    kinds.entry(kind.clone()).and_modify(|counts| counts.overlaps = counts.overlaps.with(length));
+                }
+                CountsAs::Violation => {
+                    if let Some(index) = blame(overlap.from, &verdict.hits, rules.times.lease) {
+                        let kind = verdict.hits[index].kind.clone();
+                        kinds.entry(kind).and_modify(|counts| counts.violations = counts.violations.with(length));
+                    }
+                }
+                CountsAs::Fencing => {}
             }
         }
         let as_which = |which: CountsAs| {
@@ -127,7 +138,6 @@ impl Tally {
             fencing: as_which(CountsAs::Fencing),
             quiets: Measured::of(verdict.quiets.iter().map(|quiet| quiet.unwrap_or_else(|time| time))),
             without_holder: verdict.without_holder(),
-            closest: verdict.closest.map(|time| time.as_secs_f64()),
             busy: Measured::of(verdict.busy.iter().copied()),
             kinds,
         }
@@ -145,11 +155,18 @@ impl Tally {
         self.unprovoked + self.kinds.values().map(|counts| counts.losses).sum::<usize>()
     }
 
-    /// Overlaps that are allowed for, but not for so long.
+    /// Kinds with overlaps that are allowed for, but not for so long.
     #[must_use]
     pub fn beyond_bounds(&self) -> usize {
-        let beyond = |counts: &&Counts| counts.bound.is_some_and(|bound| counts.overlaps.longest > bound);
+        let beyond =
+            |counts: &&Counts| counts.promised && counts.bound.is_some_and(|bound| counts.overlaps.longest > bound);
         self.kinds.values().filter(beyond).count()
+    }
+
+    /// Whether every promise was kept.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.violations.count == 0 && self.without_holder == 0 && self.beyond_bounds() == 0
     }
 
     /// The numbers of both, of the same backend and subject.
@@ -159,8 +176,9 @@ impl Tally {
             let counts = self.kinds.entry(kind.clone()).or_default();
             counts.faults += more.faults;
             counts.losses += more.losses;
+            counts.violations = counts.violations.with(more.violations);
             counts.overlaps = counts.overlaps.with(more.overlaps);
-            counts.bound = more.bound;
+            (counts.bound, counts.promised) = (more.bound, more.promised);
         }
         self.seconds += other.seconds;
         self.missed += other.missed;
@@ -170,7 +188,6 @@ impl Tally {
         self.fencing = self.fencing.with(other.fencing);
         self.quiets = self.quiets.with(other.quiets);
         self.without_holder += other.without_holder;
-        self.closest = [self.closest, other.closest].into_iter().flatten().reduce(f64::min);
         self.busy = self.busy.with(other.busy);
         self
     }

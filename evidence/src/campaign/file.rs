@@ -12,7 +12,8 @@
 //!
 //! - the file system frees the lock of a client that it can still tell so (evicted, its process dead), or drops it by mistake, or
 //!   the file is removed: EOF within RECHECK + 1 s;
-//! - the worker is killed, and the kernel frees the lock before anybody can hear of that: EOF within 50 ms.
+//! - the worker is killed, and the kernel frees the lock before anybody can hear of that: EOF within 50 ms, and within
+//!   RECHECK + PING-TIMEOUT where the file system has freed the lock and does not say so.
 
 use std::time::Duration;
 
@@ -140,6 +141,12 @@ impl Stage for FileStage {
 
     fn excuse(&self, common: &Kind) -> Option<Duration> {
         (*common == WORKER_KILLED).then_some(AFTER_WORKER)
+    }
+
+    fn excuse_beside(&self, common: &Kind, other: &Kind) -> Option<Duration> {
+        // The kernel unlocks for the dead worker and waits for an answer, and until that has come nobody can see that the
+        // worker is dead: then it is as where the file system hangs.
+        (*common == WORKER_KILLED && *other == ONE_WAY).then_some(RECHECK + PING_TIMEOUT)
     }
 
     fn enter(&self, node: usize) -> anyhow::Result<Inside> {

@@ -10,6 +10,7 @@
 //!   alone. The overlap is measured against its bound; more than that is shown as such.
 //! - **excused**: a common fault after which this backend promises EOF within a short time only (a file's worker that is
 //!   killed: the kernel frees the lock first). Only the node that was hit, only within that time, else it is a violation.
+//!   Where it is excused for longer beside another fault, the two together are a kind of their own ([`together`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Rules {
     pub own_table: BTreeMap<String, bool>,
     /// The common kinds that are excused, and for how long.
     pub excused: BTreeMap<String, Duration>,
+    /// Of these, those that are excused for longer while a fault of the second kind is there.
+    pub excused_beside: Vec<(String, String)>,
 }
 
 /// Two beliefs at once.
@@ -102,11 +105,16 @@ impl Rules {
         let own = |kind: &&Kind| kind.table.is_own();
         let promised = |kind: &Kind| (kind.name.to_owned(), kind.table == Table::OwnTable);
         let excuse = |kind: &Kind| Some((kind.name.to_owned(), stage.excuse(kind)?));
-        Self {
-            times: stage.times(),
-            own_table: stage.kinds().iter().filter(own).map(promised).collect(),
-            excused: COMMON.iter().filter_map(excuse).collect(),
+        let mut excused: BTreeMap<_, _> = COMMON.iter().filter_map(excuse).collect();
+        let mut excused_beside = Vec::new();
+        for (common, other) in COMMON.iter().flat_map(|common| stage.kinds().iter().map(move |other| (common, other))) {
+            if let Some(excuse) = stage.excuse_beside(common, other) {
+                excused.insert(together(common.name, other.name), excuse);
+                excused_beside.push((common.name.to_owned(), other.name.to_owned()));
+            }
         }
+        let own_table = stage.kinds().iter().filter(own).map(promised).collect();
+        Self { times: stage.times(), own_table, excused, excused_beside }
     }
 
     /// By how much the beliefs may overlap after a fault of this kind, if they may at all.
@@ -114,6 +122,24 @@ impl Rules {
     pub fn bound(&self, kind: &str) -> Option<Duration> {
         let own = || self.own_table.contains_key(kind).then(|| self.times.taken_away());
         self.excused.get(kind).copied().or_else(own)
+    }
+}
+
+/// The name of a common kind that came while a fault of another kind was there.
+#[must_use]
+pub fn together(common: &str, other: &str) -> String {
+    format!("{common}, with {other}")
+}
+
+/// Gives those that came beside such a fault the name of both.
+fn name_together(hits: &mut [Hit], rules: &Rules) {
+    for (common, other) in &rules.excused_beside {
+        let others: Vec<_> = hits.iter().filter(|hit| hit.kind == *other).map(|hit| (hit.from, hit.until)).collect();
+        for hit in hits.iter_mut().filter(|hit| hit.kind == *common) {
+            if others.iter().any(|&(from, until)| from <= hit.there && hit.from <= until) {
+                hit.kind = together(common, other);
+            }
+        }
     }
 }
 
@@ -153,7 +179,8 @@ impl Verdict {
 /// Reads a history, which is in the order of time.
 #[must_use]
 pub fn check(history: &[Event], rules: &Rules) -> Verdict {
-    let (beliefs, hits) = (beliefs(history), hits(history));
+    let (beliefs, mut hits) = (beliefs(history), hits(history));
+    name_together(&mut hits, rules);
     let mut overlaps = Vec::new();
     for (mut one, mut other, from, until) in pairs(&beliefs) {
         if other.from < one.from {
@@ -285,7 +312,11 @@ mod tests {
         Rules {
             times,
             own_table: BTreeMap::from([("lock broken".to_owned(), true)]),
-            excused: BTreeMap::from([("worker killed".to_owned(), Duration::from_millis(50))]),
+            excused: BTreeMap::from([
+                ("worker killed".to_owned(), Duration::from_millis(50)),
+                (together("worker killed", "answers lost"), Duration::from_secs(3)),
+            ]),
+            excused_beside: vec![("worker killed".to_owned(), "answers lost".to_owned())],
         }
     }
 
@@ -393,6 +424,21 @@ mod tests {
         assert_eq!(with(1041, 0), [(1000, 1041, excused)]);
         assert_eq!(with(1042, 0), [(1000, 1042, CountsAs::Violation)], "50 ms after it was there");
         assert_eq!(with(1041, 1), [(1000, 1041, CountsAs::Violation)], "another node");
+    }
+
+    #[test]
+    fn an_excuse_is_longer_only_beside_the_fault_that_makes_it_so() {
+        let with = |lost_at, healed| {
+            let mut history = two(lost_at);
+            let kind = "answers lost".to_owned();
+            history.push(event(500, What::Injecting { fault: 1, kind, node: None, whom: String::new() }));
+            history.push(event(healed, What::Healed { fault: 1 }));
+            history.extend(fault(990, "worker killed", Some(0)));
+            found(history)
+        };
+        let both = CountsAs::Bounded(together("worker killed", "answers lost"));
+        assert_eq!(with(1900, 1950), [(1000, 1900, both)]);
+        assert_eq!(with(1900, 980), [(1000, 1900, CountsAs::Violation)], "it was healed before");
     }
 
     #[test]

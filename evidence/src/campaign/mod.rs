@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`stage`] | what a backend brings: its store, nodes, and what can be done to them |
 //! | [`kind`] | the faults that are the same for every backend |
+//! | [`file`] | the stage of the file helper |
 //! | [`schedule`] | which faults come when, drawn from a seed |
 //! | [`dice`] | random numbers that are the same everywhere |
 //! | [`parent`] | what stands in ctdbd's place |
@@ -27,6 +28,7 @@ pub mod checker;
 pub mod dice;
 pub mod etcd;
 pub mod event;
+pub mod file;
 pub mod kind;
 pub mod log;
 pub mod node;
@@ -49,7 +51,7 @@ pub type NewStage = fn(nodes: usize) -> anyhow::Result<Box<dyn Stage>>;
 /// The backends, by the name that the command line has for them.
 #[must_use]
 pub fn backends() -> Vec<(&'static str, NewStage)> {
-    vec![("etcd", |nodes| Ok(Box::new(etcd::EtcdStage::start(nodes)?)))]
+    vec![("etcd", |nodes| Ok(Box::new(etcd::EtcdStage::start(nodes)?))), ("file", file::stage)]
 }
 
 /// Debian's packages whose versions count for a subject.
@@ -58,6 +60,7 @@ pub fn packages(backend: &str, subject: Subject) -> &'static [&'static str] {
     match (backend, subject) {
         ("etcd", Subject::Distribution) => &["etcd-server", "etcd-client"],
         ("etcd", _) => &["etcd-server"],
+        ("file", Subject::Distribution) => &["ctdb"],
         _ => &[],
     }
 }

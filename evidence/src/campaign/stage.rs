@@ -42,6 +42,12 @@ pub trait Stage {
     /// `None` nearly always: only a file's worker that is killed is such a case, where the kernel frees the lock first.
     fn excuse(&self, common: &Kind) -> Option<Duration>;
 
+    /// The same after a common kind that comes while a fault of another kind, one of [`Stage::kinds`], is there: a kind of its
+    /// own for the table. `None` but for a file's worker that is killed while its file system keeps its answers back.
+    fn excuse_beside(&self, _common: &Kind, _other: &Kind) -> Option<Duration> {
+        None
+    }
+
     /// Puts this thread, and what it starts, on a node's host until the returned value ends.
     ///
     /// # Errors

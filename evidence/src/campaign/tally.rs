@@ -227,7 +227,7 @@ pub(crate) mod tests {
         let second = Duration::from_secs(1);
         let times = Times::of_lease(second * 4, second / 5, second);
         let own_table = BTreeMap::from([("broken".to_owned(), true)]);
-        let rules = Rules { times, own_table, excused: BTreeMap::new() };
+        let rules = Rules { times, own_table, excused: BTreeMap::new(), excused_beside: Vec::new() };
         let seen = Seen { history, took: second * 60, missed: 1 };
         Tally::of(("etcd", "ours", 7, 5), &seen, &check(&seen.history, &rules), &rules)
     }

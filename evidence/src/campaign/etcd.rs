@@ -253,6 +253,19 @@ impl Stage for EtcdStage {
         })
     }
 
+    fn whom(&self, Blow { kind, node, member, .. }: &Blow) -> String {
+        match *kind {
+            NODE_CUT_OFF | NODE_DEAF | NODE_MUTE => format!("node {node}"),
+            NODE_ONE_MEMBER => format!("node {node}, member {member}"),
+            MEMBER_CUT_OFF | MEMBER_ALONE | MEMBER_DEAF | MEMBER_MUTE | MEMBER_FROZEN | MEMBER_KILLED => {
+                format!("member {member}")
+            }
+            QUORUM_FROZEN => format!("all but member {member}"),
+            HALVES => format!("member {member} with node {node}"),
+            _ => String::new(),
+        }
+    }
+
     fn is_healthy(&self) -> bool {
         // All members, so that the next round begins with a whole cluster.
         let all = self.etcd.statuses().unwrap_or_default();

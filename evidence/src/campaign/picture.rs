@@ -140,8 +140,13 @@ impl Picture<'_> {
         for (number, hit) in hits.iter().enumerate() {
             let column = i32::try_from(number / lines)? * (WIDTH - 2 * MARGIN) / i32::try_from(COLUMNS)?;
             let y = top + i32::try_from(number % lines)? * LINE;
-            let whom = hit.node.map_or(String::new(), |node| format!(": node {node}"));
-            self.text(&format!("{}  {}{whom}", number + 1, hit.kind), (MARGIN + column, y), 12, HPos::Left)?;
+            let mark = if hit.whom.is_empty() { "" } else { ": " };
+            self.text(
+                &format!("{}  {}{mark}{}", number + 1, hit.kind, hit.whom),
+                (MARGIN + column, y),
+                12,
+                HPos::Left,
+            )?;
         }
         Ok(())
     }
@@ -205,7 +210,8 @@ mod tests {
 
     fn hit(from: u64, until: u64, node: Option<usize>) -> Hit {
         let (from, until) = (ms(from), ms(until));
-        Hit { fault: 0, kind: "leader frozen".to_owned(), node, whom: String::new(), from, there: from, until }
+        let whom = node.map_or(String::new(), |node| format!("node {node}"));
+        Hit { fault: 0, kind: "leader frozen".to_owned(), node, whom, from, there: from, until }
     }
 
     #[test]

@@ -220,7 +220,8 @@ impl Run<'_> {
         if is_common(&kind) && needs_helper(&kind) && !self.nodes[node].has_helper() {
             return Ok(false);
         }
-        let whom = whom(&kind, node, drawn.member);
+        let blow = Blow { kind, node, member: drawn.member, dice: drawn.dice, lasts: drawn.lasts };
+        let whom = if is_common(&kind) { format!("node {node}") } else { self.stage.whom(&blow) };
         let hits = is_common(&kind).then_some(node);
         self.log.note(What::Injecting { fault: number, kind: kind.name.to_owned(), node: hits, whom })?;
         let undo = if is_common(&kind) {
@@ -231,7 +232,6 @@ impl Run<'_> {
             self.nodes[node].busy = true;
             Taken::Node(node, undo)
         } else {
-            let blow = Blow { kind, node, member: drawn.member, dice: drawn.dice, lasts: drawn.lasts };
             match self.stage.fault(&blow)?.begin() {
                 Err(error) if error.is::<NothingToHit>() => {
                     self.log.note(What::Missed { fault: number })?;
@@ -297,8 +297,4 @@ fn needs_helper(kind: &Kind) -> bool {
     use super::kind::{SUPERVISOR_FROZEN, SUPERVISOR_KILLED, TERMINATED, WORKER_FROZEN, WORKER_KILLED};
     let such = [SUPERVISOR_FROZEN, SUPERVISOR_KILLED, WORKER_FROZEN, WORKER_KILLED, TERMINATED];
     such.iter().any(|one| one.name == kind.name)
-}
-
-fn whom(kind: &Kind, node: usize, member: usize) -> String {
-    if is_common(kind) { format!("node {node}") } else { format!("node {node}, member {member}") }
 }

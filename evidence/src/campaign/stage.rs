@@ -74,6 +74,11 @@ pub trait Stage {
     /// Where this stage has no such kind.
     fn fault(&self, blow: &Blow) -> anyhow::Result<Fault<'_>>;
 
+    /// Whom a fault of this stage hits, for people: `node 2`, `member 0`; nothing where the kind says it all.
+    fn whom(&self, _blow: &Blow) -> String {
+        String::new()
+    }
+
     /// Whether the store serves requests now. Asked in the quiet between rounds alone, every tenth of a second or so; an
     /// answer may take a second or two. What does not answer is not healthy, not an error.
     fn is_healthy(&self) -> bool;

@@ -124,7 +124,8 @@ impl Options {
     }
 
     fn record(&self, done: &[Done]) -> anyhow::Result<()> {
-        let command = format!("cargo run --release -p mutex-evidence --bin campaign -- {}", arguments());
+        let profile = if cfg!(debug_assertions) { "" } else { " --release" };
+        let command = format!("cargo run{profile} -p mutex-evidence --bin campaign -- {}", arguments());
         for (backend, _) in backends() {
             let mut record = Record::load(backend);
             for subject in Subject::ALL {

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`stage`] | what a backend brings: its store, nodes, and what can be done to them |
 //! | [`kind`] | the faults that are the same for every backend |
-//! | [`file`] | the stage of the file helper |
+//! | [`mod@file`] | the stage of the file helper |
 //! | [`schedule`] | which faults come when, drawn from a seed |
 //! | [`dice`] | random numbers that are the same everywhere |
 //! | [`parent`] | what stands in ctdbd's place |

@@ -3,7 +3,7 @@
 //! One thread does everything, in short steps: faults come and go in the order of their times, so a step may not wait. What
 //! a fault waits for (a holder, fewer others beside it) is looked at again in the next step.
 //!
-//! Two things are not combined, both here and nowhere else ([`Run::may_hit`]):
+//! Two things are not combined, both here and nowhere else (`Run::may_hit`):
 //!
 //! - what is done to the processes of one node, one at a time. With both processes of a helper stopped, or one stopped and
 //!   the other dead, nobody is left who could close the pipe: DESIGN counts that as a frozen host, and `node frozen` does

@@ -155,8 +155,7 @@ mod tests {
     }
 
     fn faults(acts: &[Act]) -> Vec<&Drawn> {
-        let fault = |act| if let &Act::Fault(ref drawn) = act { Some(drawn) } else { None };
-        acts.iter().filter_map(fault).collect()
+        acts.iter().filter_map(|act| if let Act::Fault(drawn) = act { Some(drawn) } else { None }).collect()
     }
 
     #[test]

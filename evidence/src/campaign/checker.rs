@@ -163,6 +163,12 @@ impl Verdict {
         self.overlaps.iter().filter(|overlap| overlap.counts_as == CountsAs::Violation)
     }
 
+    /// Whether somebody held at this moment.
+    #[must_use]
+    pub fn is_held(&self, at: Moment) -> bool {
+        self.beliefs.iter().any(|belief| belief.from <= at && at < belief.until)
+    }
+
     /// How many locks were taken.
     #[must_use]
     pub fn locks(&self) -> usize {

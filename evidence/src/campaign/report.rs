@@ -61,7 +61,8 @@ const INTRODUCTION: &str = "\
 Nodes, each on a host of its own, take one lock again and again as CTDB does, while faults come at random, most of them \
 while somebody holds, up to four at once. A node *holds* from reading `0` until it reads the end of the pipe, sends SIGTERM \
 or is killed, and not while its parent is frozen. Two nodes that hold at once are a **violation**. All subjects get the same \
-schedules. *Fencing* is what nobody promises: a host that was frozen whole, and goes on with a parent that has not read the \
+schedules. *Ends seen* are ends of the pipe that a holder saw, which is how it learns of a loss, \
+and *without a fault* those with no fault in the lease before. *Fencing* is what nobody promises: a host that was frozen whole, and goes on with a parent that has not read the \
 end yet. *No holder* counts the quiets, with no fault left and the store well, in which nobody took the lock in time. \
 *Unsafe* is our helper, made late on purpose: what the campaign must catch.
 
@@ -69,13 +70,17 @@ end yet. *No holder* counts the quiets, with no fault left and the store well, i
 
 fn subjects(measured: &[(&str, Vec<(Tally, &Measurement)>)]) -> Result<String> {
     let mut text = String::from(
-        "| store | helper | lease | faults | locks taken | ends seen by a holder | violations | longest | fencing | longest \
-         | no holder | longest until one |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        "| store | helper | lease | faults | while held | locks taken | ends seen | without a fault | violations | longest \
+         | fencing | longest | no holder | longest until one |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for (sum, _) in measured.iter().flat_map(|(_, subjects)| subjects) {
-        let Tally { backend, subject, lease, locks, violations, fencing, quiets, without_holder, .. } = sum;
+        let Tally { backend, subject, lease, while_held, locks, unprovoked, .. } = sum;
+        let Tally { violations, fencing, quiets, without_holder, .. } = sum;
         let (faults, losses) = (sum.faults(), sum.losses());
-        write!(text, "| {backend} | {subject} | {lease} s | {faults} | {locks} | {losses} ")?;
+        write!(
+            text,
+            "| {backend} | {subject} | {lease} s | {faults} | {while_held} | {locks} | {losses} | {unprovoked} "
+        )?;
         write!(text, "| **{}** | {} ", violations.count, longest(*violations))?;
         write!(text, "| {} | {} ", fencing.count, longest(*fencing))?;
         writeln!(text, "| {without_holder} of {} | {} |", quiets.count, longest(*quiets))?;
@@ -155,7 +160,7 @@ mod tests {
         let text = text(&[("etcd", record), ("rados", Record::default())], true).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         for wanted in [
-            "| etcd | ours | 4 s | 3 | 6 | 4 | **1** | 1.000 s | 0 | – | 0 of 0 | – |",
+            "| etcd | ours | 4 s | 3 | 3 | 6 | 4 | 1 | **1** | 1.000 s | 0 | – | 0 of 0 | – |",
             "| fault | ours: faults | ends | violations |",
             "| two | 1 | 1 | 1 |",
             "| etcd | ours | broken | 1 | 1 | 0.500 s | 1.800 s |",

@@ -27,6 +27,9 @@ pub struct Tally {
     pub kinds: BTreeMap<String, Counts>,
     /// Faults that found nothing to hit.
     pub missed: usize,
+    /// Faults that came while somebody held.
+    #[serde(default)]
+    pub while_held: usize,
     /// Locks taken.
     pub locks: usize,
     /// Ends of the pipe that a holder saw without any fault in the last lease.
@@ -132,6 +135,7 @@ impl Tally {
             lease: rules.times.lease.as_secs_f64(),
             seconds: seen.took.as_secs_f64(),
             missed: seen.missed,
+            while_held: verdict.hits.iter().filter(|hit| verdict.is_held(hit.from)).count(),
             locks: verdict.locks(),
             unprovoked,
             violations: as_which(CountsAs::Violation),
@@ -182,6 +186,7 @@ impl Tally {
         }
         self.seconds += other.seconds;
         self.missed += other.missed;
+        self.while_held += other.while_held;
         self.locks += other.locks;
         self.unprovoked += other.unprovoked;
         self.violations = self.violations.with(other.violations);
@@ -240,6 +245,7 @@ pub(crate) mod tests {
         assert_eq!((of("two").losses, of("two").violations), (1, Measured { count: 1, longest: 1.0 }));
         assert_eq!((of("broken").overlaps, of("broken").bound), (Measured { count: 1, longest: 0.5 }, Some(1.8)));
         assert_eq!((tally.unprovoked, tally.losses(), tally.faults(), tally.locks), (1, 4, 3, 6));
+        assert_eq!(tally.while_held, 3);
         assert_eq!((tally.violations.count, tally.beyond_bounds(), tally.is_kept()), (1, 0, false));
     }
 

@@ -195,3 +195,47 @@ fn lanes(hits: &[&Hit]) -> Vec<usize> {
 fn say(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow!("draw the picture: {error}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::campaign::belief::tests::ms;
+
+    fn hit(from: u64, until: u64, node: Option<usize>) -> Hit {
+        let (from, until) = (ms(from), ms(until));
+        Hit { fault: 0, kind: "leader frozen".to_owned(), node, whom: String::new(), from, there: from, until }
+    }
+
+    #[test]
+    fn faults_that_overlap_have_lanes_of_their_own() {
+        let hits = [hit(0, 3000, None), hit(1000, 1100, None), hit(1500, 1600, None), hit(3000, 4000, None)];
+        assert_eq!(lanes(&hits.iter().collect::<Vec<_>>()), [0, 1, 2, 0]);
+    }
+
+    #[test]
+    fn nodes_faults_and_seconds_are_in_the_picture() {
+        let belief = |node, ended| Belief { node, lock: 0, from: ms(2000), until: ms(7000), ended, thawed: None };
+        let stretch = Stretch {
+            backend: "etcd".to_owned(),
+            seed: 7,
+            nodes: 3,
+            from: ms(1000),
+            until: ms(1000) + Duration::from_secs(10),
+            beliefs: vec![belief(0, Ended::Lost), belief(1, Ended::Released)],
+            hits: vec![hit(500, 4000, None), hit(3000, 3001, Some(2))],
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        draw(&stretch, file.path()).unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        for wanted in
+            ["node 0", "node 2", "seconds", "1  leader frozen", "2  leader frozen: node 2", "10 s of the campaign"]
+        {
+            assert!(text.contains(wanted), "{wanted}");
+        }
+        let of = |colour: RGBColor| format!("fill=\"#{:02X}{:02X}{:02X}\"", colour.0, colour.1, colour.2);
+        // Two bars, and that of the legend; one loss, and that of the legend.
+        assert_eq!([HOLDS, LOST].map(|colour| text.matches(&of(colour)).count()), [3, 2]);
+    }
+}

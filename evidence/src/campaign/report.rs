@@ -133,3 +133,36 @@ fn own_table(measured: &[(&str, Vec<(Tally, &Measurement)>)]) -> Result<String> 
 fn longest(measured: Measured) -> String {
     if measured.count == 0 { "–".to_owned() } else { format!("{:.3} s", measured.longest) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::tally::tests::tally;
+    use crate::circumstances::Circumstances;
+
+    #[test]
+    fn every_number_is_where_a_reader_looks_for_it() {
+        let circumstances = Circumstances {
+            date: "2000-01-02".to_owned(),
+            command: "campaign".to_owned(),
+            commit: "c0ffee".to_owned(),
+            machine: "a machine".to_owned(),
+            versions: vec![("etcd-server".to_owned(), "3".to_owned())],
+        };
+        let mut record = Record::default();
+        record.replace(Measurement { circumstances: circumstances.clone(), runs: vec![tally(), tally()] });
+        record.replace(Measurement { circumstances, runs: vec![tally()] });
+        let text = text(&[("etcd", record), ("rados", Record::default())], true).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for wanted in [
+            "| etcd | ours | 4 s | 3 | 6 | 4 | **1** | 1.000 s | 0 | – | 0 of 0 | – |",
+            "| fault | ours: faults | ends | violations |",
+            "| two | 1 | 1 | 1 |",
+            "| etcd | ours | broken | 1 | 1 | 0.500 s | 1.800 s |",
+            "- etcd, ours: seeds 7; 2000-01-02, commit c0ffee, a machine; etcd-server 3; `campaign`",
+        ] {
+            assert!(lines.contains(&wanted), "{wanted}\n{text}");
+        }
+        assert!(text.contains("(evidence/campaign.svg)") && !text.contains("rados"), "{text}");
+    }
+}

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
+use super::checker::{Rules, check, holder_within};
 use super::event::{Event, What};
 use super::kind::COMMON;
 use super::log::Log;
@@ -43,13 +44,17 @@ pub struct Orders {
     pub until: Until,
 }
 
-/// When a campaign stops: after so many faults, or at the first one after so long.
+/// When a campaign stops: after so many rounds or faults, or at the first fault after so long.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
+    /// So many of each kind.
+    Rounds(usize),
     /// So many faults.
     Faults(usize),
     /// So long.
     Elapsed(Duration),
+    /// In a quiet after a violation, but at the latest after so long: for who is to be caught.
+    Caught(Duration),
 }
 
 /// What a campaign saw.
@@ -119,20 +124,27 @@ pub fn run(
         members: stage.members(),
         lease: stage.times().lease,
     };
+    let in_a_round = plan.kinds.len();
     let start = Instant::now();
     let mut run = Run { stage, log, nodes, active: Vec::new(), changed: start, missed: 0 };
     run.quiet()?;
     let mut count = 0;
     for act in Schedule::new(plan) {
         let over = match orders.until {
+            Until::Rounds(rounds) => count >= rounds * in_a_round,
             Until::Faults(faults) => count >= faults,
-            Until::Elapsed(time) => start.elapsed() >= time,
+            Until::Elapsed(time) | Until::Caught(time) => start.elapsed() >= time,
         };
         if over {
             break;
         }
         match act {
-            Act::Quiet => run.quiet()?,
+            Act::Quiet => {
+                run.quiet()?;
+                if matches!(orders.until, Until::Caught(_)) && run.is_caught() {
+                    break;
+                }
+            }
             Act::Fault(drawn) => {
                 run.fault(&drawn).with_context(|| format!("fault {}, {}", drawn.number, drawn.kind.name))?;
                 count += 1;
@@ -140,7 +152,9 @@ pub fn run(
             }
         }
     }
-    run.quiet()?;
+    if !run.active.is_empty() {
+        run.quiet()?;
+    }
     let Run { log, nodes, missed, .. } = run;
     // Before the parents let go.
     let (history, took) = (log.history(), start.elapsed());
@@ -153,6 +167,11 @@ pub fn run(
 }
 
 impl Run<'_> {
+    /// Whether there has been a violation.
+    fn is_caught(&self) -> bool {
+        check(&self.log.history(), &Rules::of(self.stage)).violations().next().is_some()
+    }
+
     /// Waits until its time has come, and injects it.
     fn fault(&mut self, drawn: &Drawn) -> anyhow::Result<()> {
         let lease = self.stage.times().lease;
@@ -258,7 +277,7 @@ impl Run<'_> {
         }
         self.log.note(What::Healthy)?;
         let times = self.stage.times();
-        let limit = super::checker::holder_within(&times);
+        let limit = holder_within(&times);
         let start = Instant::now();
         while !self.nodes.iter().any(Node::holds) && start.elapsed() < limit {
             std::thread::sleep(STEP);

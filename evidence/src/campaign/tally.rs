@@ -192,3 +192,76 @@ impl Tally {
         self
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::campaign::belief::tests::{event, ms, said};
+    use crate::campaign::checker::check;
+    use crate::campaign::event::{Event, Said, What};
+    use crate::campaign::stage::Times;
+
+    fn fault(number: usize, at: u64, kind: &str) -> [Event; 3] {
+        let (fault, kind) = (number, kind.to_owned());
+        let injecting = What::Injecting { fault, kind, node: None, whom: String::new() };
+        [event(at, injecting), event(at + 1, What::Injected { fault }), event(at + 2, What::Healed { fault })]
+    }
+
+    /// A run in which node 0 loses by "one" and again by nothing, and node 1 holds beside it by "two", and by "broken".
+    pub(crate) fn tally() -> Tally {
+        let started = Said::Started { helper: 1 };
+        let holds = |at, until, node| {
+            [
+                said(at - 1, node, started),
+                said(at, node, Said::Byte('0')),
+                said(until, node, Said::End { looked: ms(until) }),
+            ]
+        };
+        let mut history: Vec<Event> =
+            [fault(0, 100, "one"), fault(1, 20_000, "two"), fault(2, 40_000, "broken")].concat();
+        history.extend([holds(10, 1000, 0), holds(19_000, 22_000, 0), holds(39_000, 41_000, 0)].concat());
+        history.extend(holds(60_000, 61_000, 0));
+        history.extend([said(20_999, 1, started), said(21_000, 1, Said::Byte('0')), said(23_000, 1, Said::Terminates)]);
+        history.extend([said(40_499, 1, started), said(40_500, 1, Said::Byte('0')), said(42_000, 1, Said::Terminates)]);
+        history.sort_by_key(|event| event.at);
+        let second = Duration::from_secs(1);
+        let times = Times::of_lease(second * 4, second / 5, second);
+        let own_table = BTreeMap::from([("broken".to_owned(), true)]);
+        let rules = Rules { times, own_table, excused: BTreeMap::new(), excused_beside: Vec::new() };
+        let seen = Seen { history, took: second * 60, missed: 1 };
+        Tally::of(("etcd", "ours", 7, 5), &seen, &check(&seen.history, &rules), &rules)
+    }
+
+    #[test]
+    fn what_happened_is_put_down_to_its_fault() {
+        let tally = tally();
+        let of = |kind: &str| tally.kinds[kind].clone();
+        assert_eq!((of("one").faults, of("one").losses, of("one").violations.count), (1, 1, 0));
+        assert_eq!((of("two").losses, of("two").violations), (1, Measured { count: 1, longest: 1.0 }));
+        assert_eq!((of("broken").overlaps, of("broken").bound), (Measured { count: 1, longest: 0.5 }, Some(1.8)));
+        assert_eq!((tally.unprovoked, tally.losses(), tally.faults(), tally.locks), (1, 4, 3, 6));
+        assert_eq!((tally.violations.count, tally.beyond_bounds(), tally.is_kept()), (1, 0, false));
+    }
+
+    #[test]
+    fn an_overlap_beyond_its_bound_breaks_a_promise_and_where_none_is_made_it_does_not() {
+        let mut tally = tally();
+        tally.violations = Measured::default();
+        assert!(tally.is_kept());
+        let broken = tally.kinds.get_mut("broken").unwrap();
+        broken.overlaps.longest = 1.9;
+        assert!(!tally.is_kept());
+        tally.kinds.get_mut("broken").unwrap().promised = false;
+        assert!(tally.is_kept());
+        tally.without_holder = 1;
+        assert!(!tally.is_kept());
+    }
+
+    #[test]
+    fn runs_add_up() {
+        let sum = tally().with(&tally());
+        assert_eq!((sum.faults(), sum.losses(), sum.missed, sum.violations.count), (6, 8, 2, 2));
+        assert_eq!(sum.violations.longest.to_bits(), 1.0_f64.to_bits());
+        assert_eq!(sum.kinds["broken"].bound, Some(1.8));
+    }
+}

@@ -1,7 +1,7 @@
 //! The campaign: see `mutex_evidence::campaign`. `make campaign` is the whole of it, CI runs a short one.
 //!
 //!     campaign [--backend etcd,rados,file] [--subject ours,distribution,unsafe] [--seed N] [--runs N]
-//!         [--faults N | --seconds N] [--nodes 3..9] [--side-by-side N] [--record]
+//!         [--rounds N | --faults N | --seconds N] [--nodes 3..9] [--side-by-side N] [--record]
 //!
 //! Exit code 0: ours kept every promise, and the unsafe one was caught where it ran. With `--record` what was measured is
 //! kept in `docs/evidence`, and written into `docs/EVIDENCE.md` with a picture.
@@ -37,11 +37,14 @@ struct Options {
     /// How many seeds, from the first one on, each on a stage of its own.
     #[arg(long, default_value_t = 1)]
     runs: u64,
-    /// How many faults a run.
-    #[arg(long, default_value_t = 100)]
-    faults: usize,
+    /// How many faults of each kind a run.
+    #[arg(long, default_value_t = 4)]
+    rounds: usize,
+    /// How many faults a run, instead.
+    #[arg(long, conflicts_with = "rounds")]
+    faults: Option<usize>,
     /// How long a run, instead.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["rounds", "faults"])]
     seconds: Option<u64>,
     /// How many nodes, 3 to 9; by default the seed tells.
     #[arg(long)]
@@ -84,7 +87,11 @@ impl Options {
     fn jobs(&self) -> anyhow::Result<VecDeque<Job>> {
         let known = backends();
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        let until = self.seconds.map_or(Until::Faults(self.faults), |time| Until::Elapsed(Duration::from_secs(time)));
+        let until = match (self.seconds, self.faults) {
+            (Some(seconds), _) => Until::Elapsed(Duration::from_secs(seconds)),
+            (_, Some(faults)) => Until::Faults(faults),
+            _ => Until::Rounds(self.rounds),
+        };
         if self.nodes.is_some_and(|nodes| !(3..=9).contains(&nodes)) {
             bail!("--nodes: 3 to 9");
         }
@@ -101,6 +108,11 @@ impl Options {
             for &subject in &subjects {
                 for &(backend, new_stage) in &known {
                     if self.backend.is_empty() || self.backend.iter().any(|name| name == backend) {
+                        let until = match until {
+                            // It need not go on when it has been caught, and may take longer to be.
+                            Until::Elapsed(time) if subject == Subject::Unsafe => Until::Caught(time * 3),
+                            other => other,
+                        };
                         // 3 to 9, each in turn.
                         let nodes = self.nodes.unwrap_or(3 + usize::try_from(seed * 2 % 7)?);
                         jobs.push_back(Job { backend, new_stage, nodes, orders: Orders { subject, seed, until } });

@@ -4,6 +4,8 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`lock`] | who has a lock in it |
+//! | [`apart`] | one on a host of its own, with clients on hosts of theirs |
+//! | [`clock`] | the wall clocks of its OSDs |
 //! | `admin_socket` | a question to one of its daemons |
 //! | `daemon` | one process of it |
 //! | `faults` | what can be done to it |
@@ -12,6 +14,8 @@
 //! | `start` | how it comes up |
 
 mod admin_socket;
+pub mod apart;
+pub mod clock;
 mod daemon;
 mod faults;
 mod files;

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, ensure};
 
+use super::clock::Clock;
 use super::files;
 use crate::process::Process;
 
@@ -16,6 +17,8 @@ pub(in crate::services) struct Daemon {
     program: &'static str,
     id: String,
     conf: PathBuf,
+    /// `None`: the machine's.
+    clock: Option<Clock>,
     running: Mutex<Option<(Child, Process)>>,
     frozen: AtomicBool,
 }
@@ -27,9 +30,21 @@ impl Daemon {
             program,
             id: id.to_string(),
             conf: conf.to_owned(),
+            clock: None,
             running: Mutex::new(None),
             frozen: AtomicBool::new(false),
         }
+    }
+
+    /// The same with a wall clock of its own.
+    pub(super) fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Its own wall clock, if it has one.
+    pub(super) fn clock(&self) -> Option<&Clock> {
+        self.clock.as_ref()
     }
 
     pub(super) fn id(&self) -> &str {
@@ -51,7 +66,11 @@ impl Daemon {
         let out = File::options().create(true).append(true).open(out).context("make a file for a daemon's output")?;
         let mut running = self.running();
         ensure!(running.is_none(), "{} {} runs already", self.program, self.id);
-        let mut child = files::command(self.program, &self.conf)
+        let mut command = files::command(self.program, &self.conf);
+        if let Some(clock) = &self.clock {
+            clock.give(&mut command);
+        }
+        let mut child = command
             .args(["--id", &self.id, "--foreground"])
             .stdout(out.try_clone()?)
             .stderr(out)
@@ -95,6 +114,9 @@ impl Daemon {
         self.frozen.store(false, Ordering::Relaxed);
         if let Some((mut child, _)) = self.running().take() {
             end(&mut child);
+            if self.clock.is_some() {
+                Clock::clean_up_after(child.id());
+            }
         }
     }
 

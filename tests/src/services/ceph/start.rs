@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::clock::Clock;
 use super::{
     AUTHTOOL, CEPH, CONF_VARIABLE, Ceph, MDS, MDS_PACKAGE, MGR, MON, MONMAPTOOL, OSD, POOL, PROGRAMS, RADOS,
     RADOS_TICK, Setup, files, mds,
@@ -47,23 +48,41 @@ pub(in crate::services) struct ForFiles<'a> {
     pub(in crate::services) conf: &'a str,
 }
 
+/// By which wall clocks OSDs go.
+#[derive(Clone, Copy)]
+enum Clocks {
+    TheMachines,
+    TheirOwn,
+}
+
 impl Ceph {
     /// Starts a cluster, and waits until an object can be written in its pool.
     pub fn start(setup: Setup) -> anyhow::Result<Self> {
         let address = Block::reserve(1, MON_PORT)?;
         let own = *address.all().first().context("no address")?;
         let none = ForFiles { address: own, mds: 0, conf: "" };
-        Self::start_at(setup, OSDS, none, Some(address))
+        Self::start_at(setup, OSDS, Clocks::TheMachines, none, Some(address))
+    }
+
+    /// Starts one on the host with this address, where the thread is, with wall clocks that can be set.
+    pub(in crate::services) fn start_with_clocks(setup: Setup, address: Ipv4Addr) -> anyhow::Result<Self> {
+        Self::start_at(setup, OSDS, Clocks::TheirOwn, ForFiles { address, mds: 0, conf: "" }, None)
     }
 
     /// Starts one with a file system and waits until that can be mounted. It has one OSD and no manager: neither has to
     /// do with locks.
     pub(in crate::services) fn start_with_files(files: ForFiles<'_>) -> anyhow::Result<Self> {
         programs::packaged(MDS, MDS_PACKAGE)?;
-        Self::start_at(Setup { mgr: false, min_size: 1 }, 1, files, None)
+        Self::start_at(Setup { mgr: false, min_size: 1 }, 1, Clocks::TheMachines, files, None)
     }
 
-    fn start_at(setup: Setup, osds: usize, files: ForFiles<'_>, address: Option<Block>) -> anyhow::Result<Self> {
+    fn start_at(
+        setup: Setup,
+        osds: usize,
+        clocks: Clocks,
+        files: ForFiles<'_>,
+        address: Option<Block>,
+    ) -> anyhow::Result<Self> {
         for (path, package) in PROGRAMS {
             programs::packaged(path, package)?;
         }
@@ -77,10 +96,17 @@ impl Ceph {
         let conf = files::write_conf(dir.path(), &particulars)?;
         let key = run(files::command(AUTHTOOL, &conf).arg("--gen-print-key"), START_LIMIT)?;
         files::write_keys(dir.path(), key.trim())?;
+        let osd = |number: usize| {
+            let osd = Daemon::new(OSD, number, &conf);
+            match clocks {
+                Clocks::TheMachines => Ok(osd),
+                Clocks::TheirOwn => Clock::new(dir.path(), &format!("osd{number}")).map(|clock| osd.with_clock(clock)),
+            }
+        };
         let cluster = Self {
             mon: Daemon::new(MON, "a", &conf),
             mgr: setup.mgr.then(|| Daemon::new(MGR, "x", &conf)),
-            osds: (0..osds).map(|number| Daemon::new(OSD, number, &conf)).collect(),
+            osds: (0..osds).map(osd).collect::<anyhow::Result<_>>()?,
             mds: mds::NAMES.into_iter().take(mds).map(|name| Daemon::new(MDS, name, &conf)).collect(),
             conf,
             _guard: guard,

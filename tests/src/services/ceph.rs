@@ -38,6 +38,7 @@ use super::command::{Outcome, run, start};
 use super::guard::Guard;
 use super::network::{Inside, Namespace};
 use super::shared::Shared;
+use crate::wait::wait_for;
 pub(super) use daemon::Daemon;
 use lock::LockInfo;
 pub(super) use start::ForFiles;
@@ -176,6 +177,22 @@ impl Ceph {
         let map: serde_json::Value = serde_json::from_str(&self.ceph(&arguments)?).context("parse ceph osd map")?;
         let primary = map.get("acting_primary").and_then(serde_json::Value::as_u64);
         Ok(usize::try_from(primary.with_context(|| format!("{object} has no primary"))?)?)
+    }
+
+    /// One of an OSD's lists of operations, such as `dump_ops_in_flight`; at once, also on a busy machine.
+    pub fn operations(&self, osd: &str, list: &str) -> anyhow::Result<serde_json::Value> {
+        let socket = files::admin_socket_of(self.dir(), osd);
+        let answer = admin_socket::ask(&socket, &serde_json::json!({ "prefix": list }), COMMAND_LIMIT)?;
+        serde_json::from_str(&answer).with_context(|| format!("parse {list} of {osd}"))
+    }
+
+    /// Makes this OSD answer for an object of the pool, and waits until it does: as an admin does, or a cluster that puts
+    /// its data elsewhere.
+    pub fn let_answer(&self, osd: usize, object: &str) -> anyhow::Result<()> {
+        let other = format!("osd.{}", self.primary_of(None, object)?);
+        self.ceph(&["osd", "primary-affinity", &other, "0"])?;
+        let answers = || self.primary_of(None, object).is_ok_and(|primary| primary == osd).then_some(());
+        wait_for(&format!("OSD {osd} to answer for {object}"), COMMAND_LIMIT, answers).map(drop)
     }
 
     /// Adds a user with these capabilities, each the kind of daemon and what may be done there. Returns the file with

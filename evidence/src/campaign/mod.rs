@@ -17,6 +17,7 @@
 //! | [`run`] | one campaign |
 //! | [`tally`] | what a run came to, in numbers |
 //! | [`etcd`] | the stage of etcd |
+//! | [`rados`] | the stage of RADOS |
 
 pub mod belief;
 pub mod checker;
@@ -27,6 +28,7 @@ pub mod kind;
 pub mod log;
 pub mod node;
 pub mod parent;
+pub mod rados;
 pub mod run;
 pub mod schedule;
 pub mod stage;
@@ -41,5 +43,5 @@ pub type NewStage = fn(nodes: usize) -> anyhow::Result<Box<dyn Stage>>;
 /// The backends, by the name that the command line has for them.
 #[must_use]
 pub fn backends() -> Vec<(&'static str, NewStage)> {
-    vec![("etcd", |nodes| Ok(Box::new(etcd::EtcdStage::start(nodes)?)))]
+    vec![("rados", rados::stage), ("etcd", |nodes| Ok(Box::new(etcd::EtcdStage::start(nodes)?)))]
 }

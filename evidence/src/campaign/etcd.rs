@@ -4,7 +4,6 @@
 //! key is gone then while its holder is right to believe, as if an admin had deleted it. etcd 3.4.31 and 3.5.13 do it no
 //! more.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use mutex_tests::services::sites::Site;
 
 use super::kind::{own_table, promised};
 use super::stage::{Blow, Call, Counted, Kind, NothingToHit, Span, Stage, Subject, Times};
+use super::subject::ending_with_parent;
 
 /// The fast setting of the man page.
 const LEASE: Duration = Duration::from_secs(3);
@@ -222,9 +222,9 @@ impl Stage for EtcdStage {
             Subject::Unsafe => return Ok(None),
         };
         let arguments = [KEY.to_owned(), lease].map(OsString::from).to_vec();
-        let environment: BTreeMap<OsString, OsString> =
-            self.etcd.environment().into_iter().map(|(name, value)| (name.into(), value)).collect();
-        Ok(Some(Call { program, arguments, environment: environment.into_iter().collect() }))
+        let environment = self.etcd.environment().into_iter().map(|(name, value)| (name.into(), value)).collect();
+        let call = Call { program, arguments, environment };
+        Ok(Some(if subject == Subject::Distribution { ending_with_parent(call)? } else { call }))
     }
 
     fn fault(&self, blow: &Blow) -> anyhow::Result<Fault<'_>> {
@@ -251,6 +251,19 @@ impl Stage for EtcdStage {
             }
             _ => return self.partition(*blow),
         })
+    }
+
+    fn whom(&self, Blow { kind, node, member, .. }: &Blow) -> String {
+        match *kind {
+            NODE_CUT_OFF | NODE_DEAF | NODE_MUTE => format!("node {node}"),
+            NODE_ONE_MEMBER => format!("node {node}, member {member}"),
+            MEMBER_CUT_OFF | MEMBER_ALONE | MEMBER_DEAF | MEMBER_MUTE | MEMBER_FROZEN | MEMBER_KILLED => {
+                format!("member {member}")
+            }
+            QUORUM_FROZEN => format!("all but member {member}"),
+            HALVES => format!("member {member} with node {node}"),
+            _ => String::new(),
+        }
     }
 
     fn is_healthy(&self) -> bool {

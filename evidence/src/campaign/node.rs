@@ -65,7 +65,14 @@ impl<'a> Node<'a> {
     ///
     /// # Errors
     /// Where that cannot be started.
-    pub fn start(stage: &'a dyn Stage, number: usize, call: Call, seed: u64, stderr: PathBuf, log: Log) -> anyhow::Result<Self> {
+    pub fn start(
+        stage: &'a dyn Stage,
+        number: usize,
+        call: Call,
+        seed: u64,
+        stderr: PathBuf,
+        log: Log,
+    ) -> anyhow::Result<Self> {
         let (dead, listeners) = (Vec::new(), Vec::new());
         let mut node = Self { number, stage, call, seed, stderr, log, parent: None, dead, listeners, busy: false };
         node.start_parent()?;
@@ -157,7 +164,7 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
-    /// Ends it in good order, and says no more.
+    /// Ends it in good order: its parent ends, and its helpers see that and let go.
     ///
     /// # Errors
     /// Where a process of it does not end.
@@ -167,7 +174,6 @@ impl<'a> Node<'a> {
         let ended = process.wait_gone(END_LIMIT);
         self.dead.push(child);
         ended.with_context(|| format!("end the parent of node {}", self.number))?;
-        // Its helpers see that by themselves, and let go.
         let limit = END_LIMIT + self.stage.times().lease;
         wait_for("a node's helpers to end", limit, || self.groups_are_empty().then_some(())).map(drop)
     }

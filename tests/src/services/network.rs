@@ -160,7 +160,10 @@ impl Namespace {
     }
 
     /// Puts this thread there.
-    pub(super) fn enter(&self) -> anyhow::Result<Inside> {
+    ///
+    /// # Errors
+    /// Where it may not go there: without root.
+    pub fn enter(&self) -> anyhow::Result<Inside> {
         let outside = here()?;
         setns(&self.0, CloneFlags::CLONE_NEWNET).context("enter a network namespace")?;
         Ok(Inside { outside: Some(outside), _this_thread: PhantomData })

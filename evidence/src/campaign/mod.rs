@@ -22,6 +22,7 @@
 //! | [`report`] | the part of `docs/EVIDENCE.md` |
 //! | [`picture`] | a stretch of a run as SVG |
 //! | [`etcd`] | the stage of etcd |
+//! | [`rados`] | the stage of RADOS |
 
 pub mod belief;
 pub mod checker;
@@ -51,7 +52,7 @@ pub type NewStage = fn(nodes: usize) -> anyhow::Result<Box<dyn Stage>>;
 /// The backends, by the name that the command line has for them.
 #[must_use]
 pub fn backends() -> Vec<(&'static str, NewStage)> {
-    vec![("etcd", |nodes| Ok(Box::new(etcd::EtcdStage::start(nodes)?))), ("file", file::stage)]
+    vec![("etcd", |nodes| Ok(Box::new(etcd::EtcdStage::start(nodes)?))), ("file", file::stage), ("rados", rados::stage)]
 }
 
 /// Debian's packages whose versions count for a subject.
@@ -61,6 +62,8 @@ pub fn packages(backend: &str, subject: Subject) -> &'static [&'static str] {
         ("etcd", Subject::Distribution) => &["etcd-server", "etcd-client"],
         ("etcd", _) => &["etcd-server"],
         ("file", Subject::Distribution) => &["ctdb"],
+        ("rados", Subject::Distribution) => &["ceph-osd", "ctdb"],
+        ("rados", _) => &["ceph-osd"],
         _ => &[],
     }
 }

@@ -3,6 +3,8 @@
 //!     campaign [--backend etcd,rados,file] [--subject ours,distribution,unsafe] [--seed N] [--runs N]
 //!         [--rounds N | --faults N | --seconds N] [--nodes 3..9] [--side-by-side N] [--record]
 //!
+//! The unsafe one has one round at most, which is enough to catch it.
+//!
 //! Exit code 0: ours kept every promise, and the unsafe one was caught where it ran. With `--record` what was measured is
 //! kept in `docs/evidence`, and written into `docs/EVIDENCE.md` with a picture.
 
@@ -114,6 +116,7 @@ impl Options {
                         let until = match until {
                             // It need not go on when it has been caught, and may take longer to be.
                             Until::Elapsed(time) if subject == Subject::Unsafe => Until::Caught(time * 3),
+                            Until::Rounds(rounds) if subject == Subject::Unsafe => Until::Rounds(rounds.min(1)),
                             other => other,
                         };
                         // 3 to 9, each in turn.

@@ -36,6 +36,7 @@ pub mod node;
 pub mod one;
 pub mod parent;
 pub mod picture;
+pub mod rados;
 pub mod record;
 pub mod report;
 pub mod run;

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         ("every promise has a mutation", promises_have_mutations),
         ("every case of a suite is failed by a mutation", cases_have_mutations),
         ("every shell script parses", scripts_parse),
+        ("what is packaged has no syntax that is newer than its Rust", packaged_syntax_is_old_enough),
     ];
     let trials = checks.iter().map(|&(name, check)| Trial::test(name, move || Ok(check()?))).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -272,6 +273,19 @@ fn cases_of(suite: &str) -> Result<Vec<String>> {
     ensure!(output.status.success(), "{suite} --list: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+}
+
+/// Clippy's `incompatible_msrv` knows what the standard library has since when, and no syntax: chains of `let` are 1.88's.
+fn packaged_syntax_is_old_enough() -> Result<()> {
+    for path in files()?.iter().filter(|path| path.ends_with(".rs")) {
+        if path.starts_with("mutex-core/") || path.starts_with("helpers/") {
+            for (number, line) in read(path)?.lines().enumerate() {
+                let code = line.split("//").next().unwrap_or_default();
+                ensure!(!code.contains("&& let "), "{path}:{}: a chain of `let`: {}", number + 1, line.trim());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn scripts_parse() -> Result<()> {

@@ -180,6 +180,20 @@ impl EtcdStage {
         })
     }
 
+    fn delete_key(&self) -> anyhow::Result<()> {
+        // It prints how many there were: the holder may just have released.
+        let deleted = self.etcd.etcdctl(&["del", &self.holder()?.name])?;
+        if deleted.trim() == "0" { Err(NothingToHit.into()) } else { Ok(()) }
+    }
+
+    fn revoke_lease(&self) -> anyhow::Result<()> {
+        let lease = format!("{:x}", self.holder()?.lease);
+        match self.etcd.etcdctl(&["lease", "revoke", &lease]) {
+            Err(error) if error.to_string().contains("lease not found") => Err(NothingToHit.into()),
+            result => result.map(drop),
+        }
+    }
+
     fn holder(&self) -> anyhow::Result<Key> {
         self.etcd.holders(KEY)?.into_iter().next().ok_or_else(|| NothingToHit.into())
     }
@@ -239,16 +253,8 @@ impl Stage for EtcdStage {
             QUORUM_FROZEN => self.frozen(kind, (0..MEMBERS).filter(|&other| other != member).collect()),
             HALF_STALL | STALL => self.frozen(kind, all()),
             ALL_KILLED => self.killed(kind, all()),
-            KEY_DELETED => {
-                Fault::new(kind.name, || self.etcd.etcdctl(&["del", &self.holder()?.name]).map(drop), || Ok(()))
-            }
-            LEASE_REVOKED => {
-                let revoke = || {
-                    let lease = format!("{:x}", self.holder()?.lease);
-                    self.etcd.etcdctl(&["lease", "revoke", &lease]).map(drop)
-                };
-                Fault::new(kind.name, revoke, || Ok(()))
-            }
+            KEY_DELETED => Fault::new(kind.name, || self.delete_key(), || Ok(())),
+            LEASE_REVOKED => Fault::new(kind.name, || self.revoke_lease(), || Ok(())),
             _ => return self.partition(*blow),
         })
     }

@@ -21,7 +21,7 @@ use mutex_tests::services::ceph::{ADMIN, CONF_VARIABLE, POOL, in_pool};
 use mutex_tests::services::network::Inside;
 use mutex_tests::services::sites::Site;
 
-use super::kind::{own_table, promised};
+use super::kind::{own_table, promised, unpromised};
 use super::stage::{Blow, Call, Counted, Kind, NothingToHit, Span, Stage, Subject, Times};
 
 /// The shortest that the helper takes.
@@ -65,7 +65,7 @@ const OTHERS_AHEAD: Kind = promised("other OSDs' clocks 0.5 s ahead", Span::Mixe
 const AHEAD_AND_KILLED: Kind = promised("primary OSD killed, the others' clocks 0.5 s ahead", Span::Mixed);
 const LOCK_BROKEN: Kind = own_table("lock broken", Span::Moment);
 const OBJECT_REMOVED: Kind = own_table("lock broken: object removed", Span::Moment);
-const CLOCKS_BEYOND: Kind = own_table("OSDs' clocks 1 to 3 s ahead", Span::Mixed);
+const CLOCKS_BEYOND: Kind = unpromised("OSDs' clocks 1 to 3 s ahead", Span::Mixed);
 
 const KINDS: &[Kind] = &[
     NODE_CUT_OFF,

@@ -182,9 +182,11 @@ impl Run<'_> {
                 // Others have no part in how long a holder is waited for.
                 let since = *waited.get_or_insert_with(Instant::now);
                 let patience = lease * 2;
-                if let Some(node) = self.target(drawn, since.elapsed() > patience)
-                    && self.inject(drawn, node)?
-                {
+                let came = match self.target(drawn, since.elapsed() > patience) {
+                    Some(node) => self.inject(drawn, node)?,
+                    None => false,
+                };
+                if came {
                     return Ok(());
                 }
                 if since.elapsed() > patience * 2 {

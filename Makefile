@@ -49,6 +49,7 @@ fuzz:
 
 model:
 	cargo run --quiet -p mutex-evidence --bin model
+
 # Each kind of fault more than fifty times, on every store, for ours and the distribution's. CAMPAIGN says otherwise:
 # CAMPAIGN="--backend etcd --seed 100 --rounds 1", say; see --help.
 CAMPAIGN = --subject ours,distribution,unsafe --runs 5 --rounds 11 --side-by-side 6 --record

@@ -1,6 +1,6 @@
 # The README's commands. Everything else is cargo.
 .POSIX:
-.PHONY: help demo test test-all bench mutations tidy deps vendor rpm deb
+.PHONY: help demo test test-all bench scale mutations tidy deps vendor rpm deb
 
 help:
 	@echo "make demo       build, then show a lock taken, refused and handed over (15 s)"
@@ -8,6 +8,7 @@ help:
 	@echo "make test-all   the same, with what is too long for CI, and the mutations"
 	@echo "make mutations  break each promise by a patch, and expect its test to fail"
 	@echo "make bench      against what the distribution has: time and memory, as ratios"
+	@echo "make scale      300 locks at once, 200 contenders, 10 000 cycles: written into docs/EVIDENCE.md (an hour)"
 	@echo "make vendor     fetch the crates that RPMs are built from (their only step with a network)"
 	@echo "make rpm        source and binary RPMs into \$$(PACKAGES), target/packages by default"
 	@echo "make deb        Debian packages, into the same"
@@ -36,6 +37,14 @@ bench: deps
 	cargo build --quiet --release -p ctdb_mutex_rados_helper
 	cargo build --quiet --release -p ctdb_mutex_etcd_helper
 	cargo run --quiet --release -p mutex-tests --bin bench
+
+scale: deps
+	# As for bench.
+	cargo build --quiet --release -p ctdb_mutex_file_helper
+	cargo build --quiet --release -p ctdb_mutex_rados_helper
+	cargo build --quiet --release -p ctdb_mutex_etcd_helper
+	cargo build --quiet --release -p mutex-tests --bin hung_fs
+	cargo run --quiet --release -p mutex-evidence --bin scale -- --record
 
 # Where `make rpm` and `make deb` put what they have built.
 PACKAGES = target/packages

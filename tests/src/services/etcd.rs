@@ -10,6 +10,7 @@
 //! | `facts` | what the cluster says of itself |
 //! | `faults` | what can be done to it |
 //! | `member` | one process of it |
+//! | `metrics` | what its members have counted |
 //! | `start` | how it comes up |
 
 pub mod accounts;
@@ -18,6 +19,7 @@ mod faults;
 pub mod keys;
 pub mod locker;
 mod member;
+mod metrics;
 mod network;
 mod start;
 pub mod tls;

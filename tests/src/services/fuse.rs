@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use nix::mount::{MntFlags, umount2};
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -29,6 +29,15 @@ pub enum Locks {
     Remote,
     /// Nobody: a lock call answers ENOLCK.
     None,
+}
+
+/// What the server has counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Figures {
+    /// How often it was asked for content: once a proof of the file helper.
+    pub reads: u64,
+    /// How many locks it keeps.
+    pub locks: usize,
 }
 
 /// A mounted file system. Ends with this value, hung or not.
@@ -120,23 +129,46 @@ impl HungFs {
         Fault::new("server killed", || self.process.signal(Signal::KILL), || Ok(()))
     }
 
+    /// What the server has counted so far.
+    pub fn figures(&self) -> anyhow::Result<Figures> {
+        let answer = self.ask("figures")?;
+        let numbers: Vec<_> = answer.split_whitespace().skip(1).map(str::parse::<u64>).collect();
+        let [Ok(reads), Ok(locks)] = numbers[..] else { bail!("hung_fs answered {answer:?}") };
+        Ok(Figures { reads, locks: usize::try_from(locks)? })
+    }
+
     fn command(&self, word: &str) -> anyhow::Result<()> {
-        {
-            let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-            writeln!(control.0, "{word}").context("tell hung_fs")?;
-        }
-        self.wait_for_ok()
+        let answer = self.ask(word)?;
+        ensure!(answer == "ok", "hung_fs answered {answer:?}");
+        Ok(())
+    }
+
+    /// One question at a time: an answer belongs to the last one.
+    fn ask(&self, word: &str) -> anyhow::Result<String> {
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(control.0, "{word}").context("tell hung_fs")?;
+        line_of(&mut control.1)
     }
 
     fn wait_for_ok(&self) -> anyhow::Result<()> {
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        let answers = &mut control.1;
-        ensure!(waits_readable(answers.as_fd(), ANSWER_LIMIT)?, "hung_fs did not answer within {ANSWER_LIMIT:?}");
-        let mut answer = [0; 3];
-        answers.read_exact(&mut answer).context("hung_fs ended; its reason stands on standard error")?;
-        ensure!(&answer == b"ok\n", "hung_fs answered {answer:?}");
+        let answer = line_of(&mut control.1)?;
+        ensure!(answer == "ok", "hung_fs answered {answer:?}");
         Ok(())
     }
+}
+
+/// Byte by byte: what is read ahead would be lost.
+fn line_of(answers: &mut ChildStdout) -> anyhow::Result<String> {
+    let mut line = Vec::new();
+    while line.last() != Some(&b'\n') {
+        ensure!(waits_readable(answers.as_fd(), ANSWER_LIMIT)?, "hung_fs did not answer within {ANSWER_LIMIT:?}");
+        let mut byte = [0];
+        answers.read_exact(&mut byte).context("hung_fs ended; its reason stands on standard error")?;
+        line.push(byte[0]);
+    }
+    line.pop();
+    String::from_utf8(line).context("hung_fs answered in no text")
 }
 
 impl Drop for HungFs {

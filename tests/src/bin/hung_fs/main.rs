@@ -5,7 +5,7 @@
 //! The second argument says who keeps the locks: the kernel of this machine, this server, or nobody (ENOLCK).
 //! Standard input takes one command a line, each answered with `ok`: `everything`, `writes`, `reads`, `locks`,
 //! `attributes` or `nothing` is held back from then on; `cache` lets the kernel answer for the server; `forget` drops every lock the server keeps; `take along PATH` names a mount that is to end with
-//! this one. `ok` is also said once, when the file system is mounted. At the end of standard input it unmounts and goes.
+//! this one; `figures` is answered with `ok`, how often content was read so far, and how many locks the server keeps. `ok` is also said once, when the file system is mounted. At the end of standard input it unmounts and goes.
 
 mod gate;
 mod locks;
@@ -14,7 +14,7 @@ mod tree;
 use std::ffi::OsStr;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -57,6 +57,8 @@ struct HungFs {
     mode: LockMode,
     tree: Mutex<Tree>,
     locks: Arc<Mutex<Locks>>,
+    /// How often content was asked for: a helper's proof does so once.
+    reads: Arc<AtomicU64>,
 }
 
 impl HungFs {
@@ -227,6 +229,7 @@ impl Filesystem for HungFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         self.gate.pass(Wants::Read);
         let content = self.on_tree(|tree| {
             let (offset, size) = (count(offset)?, count(u64::from(size))?);
@@ -389,7 +392,14 @@ fn main() -> anyhow::Result<()> {
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("hung_fs".into()), MountOption::DefaultPermissions];
     config.n_threads = Some(THREADS);
-    let fs = HungFs { gate: Arc::clone(&gate), mode, tree: Mutex::new(Tree::new()), locks: Arc::clone(&locks) };
+    let reads = Arc::new(AtomicU64::new(0));
+    let fs = HungFs {
+        gate: Arc::clone(&gate),
+        mode,
+        tree: Mutex::new(Tree::new()),
+        locks: Arc::clone(&locks),
+        reads: Arc::clone(&reads),
+    };
     let session = Session::new(fs, &mount_point, &config)
         .and_then(Session::spawn)
         .with_context(|| format!("mount {} (package fuse3, device /dev/fuse)", mount_point.to_string_lossy()))?;
@@ -407,6 +417,10 @@ fn main() -> anyhow::Result<()> {
             "cache" => CACHED.store(true, Ordering::Relaxed),
             "nothing" => gate.set(Held::Nothing),
             "forget" => lock(&locks).forget(),
+            "figures" => {
+                writeln!(answers, "ok {} {}", reads.load(Ordering::Relaxed), lock(&locks).count())?;
+                continue;
+            }
             other => match other.strip_prefix("take along ") {
                 Some(path) => taken_along.push(PathBuf::from(path)),
                 None => anyhow::bail!("command {other:?}: not one that this knows"),

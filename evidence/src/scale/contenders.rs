@@ -48,15 +48,6 @@ pub struct Contenders {
     pub left: Vec<String>,
 }
 
-impl Contenders {
-    /// Whether all is as it should be.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        let answered = self.ones == self.contenders && self.others.is_empty();
-        answered && self.takers == 1 && self.in_vain + 1 == self.contenders && self.left.is_empty()
-    }
-}
-
 /// A byte, and when it came.
 struct Answer {
     helper: Helper,

@@ -61,12 +61,6 @@ pub struct Many {
 }
 
 impl Many {
-    /// Whether all is as it should be.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        self.lost.is_empty() && self.left.is_empty() && self.renews()
-    }
-
     /// Whether the store has seen the renewals that were due.
     #[must_use]
     pub fn renews(&self) -> bool {

@@ -14,8 +14,6 @@ const LEASE: u32 = 9;
 /// R + 2T and its margin of 700 ms fit into no shorter one.
 const SHORTEST_LEASE: u32 = 3;
 
-const OSDS: [&str; 2] = ["osd.0", "osd.1"];
-
 /// The object with which the cluster's start ends.
 const FIRST: &str = "first";
 
@@ -61,11 +59,7 @@ impl Store for Objects {
     }
 
     fn renewals(&self) -> anyhow::Result<u64> {
-        OSDS.iter().try_fold(0, |sum, osd| {
-            let counters = self.json(&["tell", osd, "perf", "dump", "osd", "op"])?;
-            let operations = counters.pointer("/osd/op").and_then(Value::as_u64);
-            Ok(sum + operations.with_context(|| format!("{osd} counts no operations: {counters}"))?)
-        })
+        self.0.operations()
     }
 
     fn counted_by(&self) -> &'static str {

@@ -199,3 +199,117 @@ fn soak(text: &mut String, rows: &[Soak]) {
     }
     text.push('\n');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::Backend;
+    use super::*;
+    use crate::circumstances::Circumstances;
+
+    fn flat() -> Course {
+        Course { first: 100, last: 100, noise: 8, looks: 200 }
+    }
+
+    fn good() -> Record {
+        let courses = Courses { resident: flat(), anonymous: flat(), descriptors: flat(), threads: flat() };
+        let none = Vec::new;
+        Record {
+            circumstances: Circumstances {
+                date: "2026-11-27".to_owned(),
+                command: "make scale".to_owned(),
+                commit: "c".to_owned(),
+                machine: "m".to_owned(),
+                versions: Vec::new(),
+            },
+            many: vec![Many {
+                backend: Backend::Etcd,
+                locks: 300,
+                seconds: 60.0,
+                taken: 1.0,
+                lost: none(),
+                renewals: 170.0,
+                renewals_due: 166.7,
+                counted_by: "messages".to_owned(),
+                pss: 204_800,
+                pss_supervisor: 200,
+                pss_worker: 500,
+                threads: 3,
+                descriptors: 21,
+                cpu: 60.0,
+                stall: 5,
+                released: 0.2,
+                left: none(),
+            }],
+            contenders: vec![Contenders {
+                backend: Backend::File,
+                contenders: 200,
+                ones: 200,
+                others: none(),
+                median: 60,
+                worst: 200,
+                takers: 1,
+                taken_over: 6,
+                in_vain: 199,
+                wait: 50,
+                stall: 5,
+                left: none(),
+            }],
+            soak: vec![Soak {
+                backend: Backend::Rados,
+                cycles: 10_000,
+                failures: none(),
+                median: 100,
+                worst: 200,
+                quarters: [100, 101],
+                of_cycles: courses,
+                held: 300.0,
+                renewals: 500,
+                of_holder: courses,
+                descriptors_of_store: flat(),
+                lost: None,
+                stall: 5,
+                left: none(),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_good_record_has_no_complaint_and_shows_its_figures() {
+        let record = good();
+        assert_eq!(complaints(&record), Vec::<String>::new());
+        let page = page(&record);
+        for figure in
+            ["170.0 (166.7)", "200.0 MiB", "200 + 500 KiB", "0.20 ms/s", "100 ms (100, 101)", "24 bytes a renewal"]
+        {
+            assert!(page.contains(figure), "no {figure:?} in {page}");
+        }
+    }
+
+    /// Something that must not be, and a piece of what is said of it.
+    type Wrong = (fn(&mut Record), &'static str);
+
+    #[test]
+    fn whatever_is_wrong_is_told() {
+        let all: &[Wrong] = &[
+            (|record| record.many[0].lost.push("lock-7".to_owned()), "lost lock-7"),
+            (|record| record.many[0].left.push("the process 7".to_owned()), "the process 7"),
+            (|record| record.many[0].renewals = 145.0, "145.0 renewals a second, not 166.7"),
+            (|record| record.contenders[0].others.push("0: ".to_owned()), "answered 0"),
+            (|record| record.contenders[0].takers = 2, "2 took over"),
+            (|record| record.contenders[0].in_vain = 198, "198 of 200 did not"),
+            (|record| record.contenders[0].left.push("the file x".to_owned()), "the file x"),
+            (|record| record.soak[0].failures.push("cycle 7".to_owned()), "cycle 7"),
+            (|record| record.soak[0].lost = Some("after 7 s".to_owned()), "after 7 s"),
+            (|record| record.soak[0].left.push("the lease 7".to_owned()), "the lease 7"),
+            (|record| record.soak[0].of_cycles.threads.last = 109, "threads of a cycle grew from 100 to 109"),
+            (|record| record.soak[0].of_holder.anonymous.last = 109, "allocated memory, KiB of the holder grew"),
+            (|record| record.soak[0].descriptors_of_store.last = 109, "descriptors of the store grew"),
+        ];
+        for (break_it, said) in all {
+            let mut record = good();
+            break_it(&mut record);
+            let complaints = complaints(&record);
+            assert!(complaints.len() == 1 && complaints[0].contains(said), "{said:?}: {complaints:?}");
+        }
+    }
+}

@@ -62,12 +62,6 @@ impl Courses {
             threads: course(|usage| usage.threads as u64, 0)?,
         })
     }
-
-    /// Whether all are flat.
-    #[must_use]
-    pub fn are_flat(&self) -> bool {
-        [self.resident, self.anonymous, self.descriptors, self.threads].iter().all(Course::is_flat)
-    }
 }
 
 /// What was measured.
@@ -101,15 +95,6 @@ pub struct Soak {
     pub stall: u64,
     /// What went wrong at its release, and what was left.
     pub left: Vec<String>,
-}
-
-impl Soak {
-    /// Whether all is as it should be.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        let well = self.failures.is_empty() && self.lost.is_none() && self.left.is_empty();
-        well && self.of_cycles.are_flat() && self.of_holder.are_flat() && self.descriptors_of_store.is_flat()
-    }
 }
 
 pub(super) fn measure(backend: Backend, cycles: u32, shortest: Duration) -> anyhow::Result<Soak> {

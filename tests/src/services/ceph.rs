@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`lock`] | who has a lock in it |
 //! | `admin_socket` | a question to one of its daemons |
+//! | `counters` | what its OSDs have counted |
 //! | `daemon` | one process of it |
 //! | `faults` | what can be done to it |
 //! | `files` | its configuration and keys |
@@ -12,6 +13,7 @@
 //! | `start` | how it comes up |
 
 mod admin_socket;
+mod counters;
 mod daemon;
 mod faults;
 mod files;

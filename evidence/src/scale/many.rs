@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::options::Backend;
 use super::say::say;
-use super::scene::{LIMIT, Scene, release};
+use super::scene::{LIMIT, Scene, last_words, release};
 use super::stall::Stalls;
 use super::store::Pace;
 use super::usage::{Pair, Usage};
@@ -87,7 +87,7 @@ pub(super) fn measure(backend: Backend, locks: usize, time: Duration) -> anyhow:
     say(format_args!("many {name}: all held after {:.1} s, for {time:?} now", taken.as_secs_f64()));
 
     let before = Reading::of(&scene, &pairs)?;
-    let lost = watch(&holders, &locks, before.at + time);
+    let lost = watch(&holders, &locks, before.at + time, &stalls);
     let after = Reading::of(&scene, &pairs);
     // Nobody counts on what the dead have used.
     let (after, usages) = match lost.is_empty() {
@@ -142,16 +142,14 @@ impl Reading {
 }
 
 /// Looks at the pipes until that time; says which have ended.
-fn watch(holders: &[Helper], locks: &[String], until: Instant) -> Vec<String> {
+fn watch(holders: &[Helper], locks: &[String], until: Instant, stalls: &Stalls) -> Vec<String> {
     let mut lost = vec![None; holders.len()];
     let start = Instant::now();
     while Instant::now() < until {
         thread::sleep(LOOK_EVERY.min(until.saturating_duration_since(Instant::now())));
         for ((holder, lock), lost) in holders.iter().zip(locks).zip(&mut lost) {
             if lost.is_none() && !holder.pipe().is_ok_and(mutex_tests::process::pipe::Pipe::is_silent) {
-                let after = start.elapsed().as_secs_f64();
-                let said = holder.stderr().unwrap_or_default();
-                *lost = Some(format!("{lock} after {after:.1} s: {}", said.trim()));
+                *lost = Some(format!("{lock} {}", last_words(holder, start.elapsed(), stalls.worst())));
             }
         }
     }

@@ -31,6 +31,9 @@ pub(super) const LIMIT: Duration = Duration::from_secs(60);
 /// The manager drops a client from its map a few seconds after its end, and an OSD a watcher.
 const LEFT_LIMIT: Duration = Duration::from_secs(30);
 
+/// What a holder has to say of a loss it has said by then.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
+
 /// A store with a helper for it.
 pub(super) struct Scene {
     pub(super) store: Box<dyn Store>,
@@ -123,6 +126,13 @@ fn marked(dir: &Path) -> Vec<i32> {
 fn all_descriptors() -> anyhow::Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("ask for the limit of descriptors")?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most).context("raise the limit of descriptors")
+}
+
+/// What a holder whose pipe has ended says of it, which it does after that, beside what it can be judged by.
+pub(super) fn last_words(holder: &Helper, held: Duration, stall: u64) -> String {
+    let _ = holder.gone(LAST_WORDS_LIMIT);
+    let said = holder.stderr().unwrap_or_default();
+    format!("after {:.1} s, worst stall of this machine so far {stall} ms: {}", held.as_secs_f64(), said.trim())
 }
 
 /// Ends holders as CTDB does, and waits until all of each is gone; says what went wrong.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::flat::Course;
 use super::options::Backend;
 use super::say::say;
-use super::scene::{LIMIT, Scene, release};
+use super::scene::{LIMIT, Scene, last_words, release};
 use super::stall::Stalls;
 use super::store::Pace;
 use super::usage::{Pair, Usage};
@@ -117,8 +117,7 @@ pub(super) fn measure(backend: Backend, cycles: u32, shortest: Duration) -> anyh
         while start.elapsed() < shortest || lanes.iter().any(|lane| !lane.is_finished()) {
             thread::sleep(every);
             if lost.is_none() && !holder.pipe().is_ok_and(Pipe::is_silent) {
-                let after = start.elapsed().as_secs_f64();
-                lost = Some(format!("after {after:.1} s: {}", holder.stderr().unwrap_or_default().trim()));
+                lost = Some(last_words(&holder, start.elapsed(), stalls.worst()));
                 say(format_args!("soak {name}: the holder lost its lock {}", lost.as_deref().unwrap_or_default()));
             }
             // One that has ended takes nothing.

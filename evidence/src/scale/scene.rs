@@ -4,7 +4,9 @@
 //! it can be told from all else on a machine where others work too.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -42,7 +44,7 @@ pub(super) struct Scene {
     program: PathBuf,
     /// How many descriptors this process had before the first helper.
     before: usize,
-    dir: TempDir,
+    dir: Place,
 }
 
 impl Scene {
@@ -50,8 +52,8 @@ impl Scene {
         all_descriptors()?;
         let program = programs::helper(backend.program())?;
         let store = store::start(backend).context("start the store")?;
+        let dir = Place::new()?;
         let processes = descendants(&Process::open(i32::try_from(std::process::id())?)?);
-        let dir = tempfile::Builder::new().prefix("mutex-scale-").tempdir().context("make a directory")?;
         Ok(Self { store, processes, program, before: own_descriptors()?, dir })
     }
 
@@ -97,6 +99,40 @@ impl Scene {
             left.push(format!("{more} descriptors here"));
         }
         Ok(left)
+    }
+}
+
+/// A directory that goes however this process ends.
+struct Place {
+    dir: TempDir,
+    /// Waits for the end of its standard input. The holders end with their pipes' readers.
+    sweeper: Child,
+}
+
+impl Place {
+    fn new() -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("mutex-scale-").tempdir().context("make a directory")?;
+        let sweeper = Command::new("/bin/sh")
+            .args(["-c", r#"trap '' HUP INT TERM; cat >/dev/null; rm -rf "$0""#])
+            .arg(dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            // What ends this process' group must not end it.
+            .process_group(0)
+            .spawn()
+            .context("start a shell")?;
+        Ok(Self { dir, sweeper })
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(self.sweeper.stdin.take());
+        let _ = self.sweeper.wait();
     }
 }
 

@@ -8,7 +8,7 @@ help:
 	@echo "make test-all   the same, with what is too long for CI, and the mutations"
 	@echo "make mutations  break each promise by a patch, and expect its test to fail"
 	@echo "make bench      against what the distribution has: time and memory, as ratios"
-	@echo "make scale      300 locks at once, 200 contenders, 10 000 cycles: written into docs/EVIDENCE.md (half an hour)"
+	@echo "make scale      300 locks at once, 200 contenders, 10 000 cycles: written into docs/EVIDENCE.md (an hour)"
 	@echo "make vendor     fetch the crates that RPMs are built from (their only step with a network)"
 	@echo "make rpm        source and binary RPMs into \$$(PACKAGES), target/packages by default"
 	@echo "make deb        Debian packages, into the same"

@@ -29,7 +29,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..))]
     pub cycles: u32,
 
-    /// many: the locks are held for so long; soak: the long-lived holder holds for at least five times as long
+    /// many: the locks are held for so long; soak: the long-lived holder holds for at least ten times as long
     #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u64).range(1..))]
     pub seconds: u64,
 

@@ -30,8 +30,9 @@ const MARK: &str = "MUTEX_SCALE";
 /// it hangs. Hundreds start at once here.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
-/// The manager drops a client from its map a few seconds after its end, and an OSD a watcher.
-const LEFT_LIMIT: Duration = Duration::from_secs(30);
+/// Ceph's manager drops a client from its service map when that says goodbye; where the manager was too busy to hear it in
+/// a second, 60 s after its last word (mgr_service_beacon_grace), and it tells the monitors every few seconds.
+const LEFT_LIMIT: Duration = Duration::from_secs(90);
 
 /// What a holder has to say of a loss it has said by then.
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);

@@ -2,6 +2,9 @@
 //!
 //! A cycle is a whole life: start, `0`, SIGTERM, both processes gone. As many go on side by side as there are processors,
 //! each on a lock of its own.
+//!
+//! librados takes memory for its first five minutes, renewals or none: it keeps its latest log lines until it has enough of
+//! them (measured, with Samba's helper too). So the holder counts as warm after half of its time, and that is five minutes.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -33,6 +36,12 @@ const MOST_FAILURES: usize = 20;
 /// Two processes, of each a page: less cannot be seen.
 const LEAST_STEP: u64 = 8;
 
+/// A descriptor that is opened late: librados connects to the manager when it has something to tell it.
+const LATE: u64 = 1;
+
+/// How often the long-lived holder's memory is told.
+const TELL_EVERY: Duration = Duration::from_secs(30);
+
 /// The long-lived holder.
 const LONG: &str = "soak-long";
 
@@ -50,15 +59,15 @@ pub struct Courses {
 }
 
 impl Courses {
-    fn of(looks: &[Usage]) -> anyhow::Result<Self> {
+    fn of(looks: &[Usage], warm_up: usize) -> anyhow::Result<Self> {
         let course = |part: fn(&Usage) -> u64, least_step| {
             let looks: Vec<u64> = looks.iter().map(part).collect();
-            Course::of(&looks, least_step).context("too few looks: more cycles or seconds")
+            Course::of(&looks, warm_up, least_step).context("too few looks: more cycles or seconds")
         };
         Ok(Self {
             resident: course(|usage| usage.resident, LEAST_STEP)?,
             anonymous: course(|usage| usage.anonymous, LEAST_STEP)?,
-            descriptors: course(|usage| usage.descriptors as u64, 0)?,
+            descriptors: course(|usage| usage.descriptors as u64, LATE)?,
             threads: course(|usage| usage.threads as u64, 0)?,
         })
     }
@@ -85,6 +94,8 @@ pub struct Soak {
     pub held: f64,
     /// How many renewals were due in that time.
     pub renewals: u64,
+    /// And before it counted as warm.
+    pub renewals_warm_up: u64,
     /// What it took.
     pub of_holder: Courses,
     /// Descriptors of the store's processes.
@@ -110,7 +121,9 @@ pub(super) fn measure(backend: Backend, cycles: u32, shortest: Duration) -> anyh
     let pair = Pair::of(&holder)?;
     let work = Cycles { scene: &scene, all: cycles, next: AtomicU32::new(0), seen: Mutex::default(), name };
     let (mut of_holder, mut of_store) = (Vec::new(), Vec::new());
-    let mut lost = None;
+    let (mut lost, mut told) = (None, Duration::ZERO);
+    let (warm_up, mut cold) = (shortest / 2, 0);
+    let renew_every = scene.store.renew_every(Pace::Fastest);
     thread::scope(|scope| {
         let lanes: Vec<_> = locks.iter().map(|lock| scope.spawn(|| work.run(lock))).collect();
         let every = (shortest / HOLDER_LOOKS).min(Duration::from_secs(1));
@@ -122,7 +135,17 @@ pub(super) fn measure(backend: Backend, cycles: u32, shortest: Duration) -> anyh
             }
             // One that has ended takes nothing.
             if let Ok([supervisor, worker]) = pair.usage() {
-                of_holder.push(supervisor + worker);
+                let both = supervisor + worker;
+                of_holder.push(both);
+                cold += usize::from(start.elapsed() < warm_up);
+                if start.elapsed() >= told + TELL_EVERY {
+                    told = start.elapsed();
+                    let (after, renewals) = (told.as_secs_f64(), told.as_secs_f64() / renew_every.as_secs_f64());
+                    let Usage { anonymous, descriptors, .. } = both;
+                    say(format_args!(
+                        "soak {name}: after {after:.0} s, {renewals:.0} renewals: {anonymous} KiB allocated, {descriptors} descriptors"
+                    ));
+                }
             }
             of_store.push(scene.descriptors_of_store());
         }
@@ -143,11 +166,12 @@ pub(super) fn measure(backend: Backend, cycles: u32, shortest: Duration) -> anyh
         median: median(&times),
         worst: times.iter().max().copied().unwrap_or_default(),
         quarters: [median(&times[..quarter]), median(&times[times.len() - quarter..])],
-        of_cycles: Courses::of(&usages)?,
+        of_cycles: Courses::of(&usages, usages.len().div_ceil(10))?,
         held: held.as_secs_f64(),
-        renewals: (held.as_secs_f64() / scene.store.renew_every(Pace::Fastest).as_secs_f64()) as u64,
-        of_holder: Courses::of(&of_holder)?,
-        descriptors_of_store: Course::of(&of_store, 0).context("too few looks: more seconds")?,
+        renewals: (held.as_secs_f64() / renew_every.as_secs_f64()) as u64,
+        renewals_warm_up: (warm_up.as_secs_f64() / renew_every.as_secs_f64()) as u64,
+        of_holder: Courses::of(&of_holder, cold)?,
+        descriptors_of_store: Course::of(&of_store, cold, 0).context("too few looks: more seconds")?,
         lost,
         stall,
         left,
@@ -187,7 +211,11 @@ impl Cycles<'_> {
                     seen.times.push(time);
                     seen.usages.extend(usage);
                 }
-                Err(error) => seen.failures.push(format!("cycle {number} on {lock}: {error:#}")),
+                Err(error) => {
+                    let failure = format!("cycle {number} on {lock}: {error:#}");
+                    say(format_args!("soak {}: {failure}", self.name));
+                    seen.failures.push(failure);
+                }
             }
             if seen.failures.len() >= MOST_FAILURES {
                 return;

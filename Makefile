@@ -1,6 +1,6 @@
 # The README's commands. Everything else is cargo.
 .POSIX:
-.PHONY: help demo test test-all bench fuzz mutations tidy deps vendor rpm deb model campaign
+.PHONY: help demo test test-all bench fuzz mutations tidy deps vendor rpm deb model campaign scale
 
 help:
 	@echo "make demo       build, then show a lock taken, refused and handed over (15 s)"
@@ -11,6 +11,7 @@ help:
 	@echo "make fuzz       fuzz all that is read from elsewhere, SECONDS each (600), into docs/EVIDENCE.md"
 	@echo "make model      prove the protocol, break each of its rules, and write docs/EVIDENCE.md's part"
 	@echo "make campaign   faults at random, and whether two nodes ever hold at once (two hours)"
+	@echo "make scale      300 locks at once, 200 contenders, 10 000 cycles: written into docs/EVIDENCE.md (an hour)"
 	@echo "make vendor     fetch the crates that RPMs are built from (their only step with a network)"
 	@echo "make rpm        source and binary RPMs into \$$(PACKAGES), target/packages by default"
 	@echo "make deb        Debian packages, into the same"
@@ -61,6 +62,14 @@ campaign: deps
 	cargo build --quiet --release -p mutex-tests --bins
 	cargo build --quiet --release -p mutex-evidence --bins
 	cargo run --quiet --release -p mutex-evidence --bin campaign -- $(CAMPAIGN)
+
+scale: deps
+	# As for bench.
+	cargo build --quiet --release -p ctdb_mutex_file_helper
+	cargo build --quiet --release -p ctdb_mutex_rados_helper
+	cargo build --quiet --release -p ctdb_mutex_etcd_helper
+	cargo build --quiet --release -p mutex-tests --bin hung_fs
+	cargo run --quiet --release -p mutex-evidence --bin scale -- --record
 
 # Where `make rpm` and `make deb` put what they have built.
 PACKAGES = target/packages

@@ -6,8 +6,10 @@
 //! | [`circumstances`] | when, where and with which versions something was measured |
 //! | [`record`] | what was measured, kept as JSON under `docs/evidence/` |
 //! | [`page`] | the parts of `docs/EVIDENCE.md` that programs write |
+//! | [`scale`] | many locks, many contenders, many cycles |
 
 pub mod campaign;
 pub mod circumstances;
 pub mod page;
 pub mod record;
+pub mod scale;

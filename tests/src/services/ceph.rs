@@ -8,6 +8,7 @@
 //! | [`clock`] | the wall clocks of its OSDs |
 //! | [`spread`] | one whose daemons have a host each, as have its clients |
 //! | `admin_socket` | a question to one of its daemons |
+//! | `counters` | what its OSDs have counted |
 //! | `daemon` | one process of it |
 //! | `faults` | what can be done to it |
 //! | `files` | its configuration and keys |
@@ -17,6 +18,7 @@
 mod admin_socket;
 pub mod apart;
 pub mod clock;
+mod counters;
 mod daemon;
 mod faults;
 mod files;

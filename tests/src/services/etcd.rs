@@ -9,6 +9,7 @@
 //! | `facts` | what the cluster says of itself |
 //! | `faults` | what can be done to it |
 //! | `member` | one process of it |
+//! | `metrics` | what its members have counted |
 //! | `start` | how it comes up |
 
 pub mod accounts;
@@ -17,6 +18,7 @@ mod faults;
 pub mod keys;
 pub mod locker;
 mod member;
+mod metrics;
 mod start;
 pub mod tls;
 

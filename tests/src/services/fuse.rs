@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use tempfile::TempDir;
 
+pub use super::fuse_server::Figures;
 use super::fuse_server::Server;
 use crate::fault::Fault;
 
@@ -74,6 +75,11 @@ impl HungFs {
     fn held_back(&self, name: &'static str, what: &'static str) -> Fault<'_> {
         let say = move |verb| self.server.command(&format!("{verb} {what}"));
         Fault::new(name, move || say("hold"), move || say("free"))
+    }
+
+    /// What the server has counted so far.
+    pub fn figures(&self) -> anyhow::Result<Figures> {
+        self.server.figures()
     }
 
     /// From now on the kernel may answer for the server for an hour.

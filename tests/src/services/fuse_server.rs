@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use nix::mount::{MntFlags, umount2};
 use rustix::process::Signal;
 
@@ -19,6 +19,15 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// The variable that the server has the directory of its mounts in, for whoever must find it.
 pub(super) const DIRECTORY: &str = "HUNG_FS_DIRECTORY";
+
+/// What the server has counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Figures {
+    /// How often it was asked for content: once a proof of the file helper.
+    pub reads: u64,
+    /// How many locks it keeps.
+    pub locks: usize,
+}
 
 /// A running server. It ends with this value, and so do its mounts, whatever hangs.
 pub(super) struct Server {
@@ -85,6 +94,17 @@ impl Server {
         if control.stopped > 0 { Ok(()) } else { control.catch_up() }
     }
 
+    /// What the server has counted so far.
+    pub(super) fn figures(&self) -> anyhow::Result<Figures> {
+        let mut control = self.control();
+        ensure!(control.stopped == 0, "hung_fs is stopped: it cannot be asked");
+        writeln!(control.commands, "figures").context("ask hung_fs")?;
+        let answer = control.line()?;
+        let numbers: Vec<_> = answer.split_whitespace().skip(1).map(str::parse::<u64>).collect();
+        let [Ok(reads), Ok(locks)] = numbers[..] else { bail!("hung_fs answered {answer:?}") };
+        Ok(Figures { reads, locks: usize::try_from(locks)? })
+    }
+
     /// Stops it: requests are not even read, and the processes that make them can be killed. Counted.
     pub(super) fn stop(&self) -> anyhow::Result<()> {
         let mut control = self.control();
@@ -117,14 +137,25 @@ impl Control {
     /// Waits for every answer that is owed.
     fn catch_up(&mut self) -> anyhow::Result<()> {
         while self.owed > 0 {
-            let in_time = waits_readable(self.answers.as_fd(), ANSWER_LIMIT)?;
-            ensure!(in_time, "hung_fs did not answer within {ANSWER_LIMIT:?}");
-            let mut answer = [0; 3];
-            self.answers.read_exact(&mut answer).context("hung_fs ended; its reason stands on standard error")?;
-            ensure!(&answer == b"ok\n", "hung_fs answered {answer:?}");
+            let answer = self.line()?;
+            ensure!(answer == "ok", "hung_fs answered {answer:?}");
             self.owed -= 1;
         }
         Ok(())
+    }
+
+    /// Byte by byte: what is read ahead would be lost.
+    fn line(&mut self) -> anyhow::Result<String> {
+        let mut line = Vec::new();
+        while line.last() != Some(&b'\n') {
+            let in_time = waits_readable(self.answers.as_fd(), ANSWER_LIMIT)?;
+            ensure!(in_time, "hung_fs did not answer within {ANSWER_LIMIT:?}");
+            let mut byte = [0];
+            self.answers.read_exact(&mut byte).context("hung_fs ended; its reason stands on standard error")?;
+            line.push(byte[0]);
+        }
+        line.pop();
+        String::from_utf8(line).context("hung_fs answered in no text")
     }
 }
 

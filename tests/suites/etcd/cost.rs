@@ -10,7 +10,6 @@ use mutex_tests::wait::wait_for;
 use rustix::process::Signal;
 
 use crate::lock::Lock;
-use crate::metrics::received;
 use crate::{Case, GONE, is_slow};
 
 pub(crate) const CASES: &[Case] = &[
@@ -36,11 +35,11 @@ impl Counts {
     fn of(lock: &Lock) -> anyhow::Result<Self> {
         let etcd = &lock.etcd;
         Ok(Self {
-            keepalives: received(etcd, "LeaseKeepAlive")?,
-            reads: received(etcd, "Range")?,
-            leases_asked: received(etcd, "LeaseTimeToLive")?,
-            writes: received(etcd, "Txn")? + received(etcd, "Put")? + received(etcd, "LeaseRevoke")?,
-            grants: received(etcd, "LeaseGrant")?,
+            keepalives: etcd.received("LeaseKeepAlive")?,
+            reads: etcd.received("Range")?,
+            leases_asked: etcd.received("LeaseTimeToLive")?,
+            writes: etcd.received("Txn")? + etcd.received("Put")? + etcd.received("LeaseRevoke")?,
+            grants: etcd.received("LeaseGrant")?,
             raft_index: etcd.raft_index()?,
             revision: etcd.revision()?,
         })

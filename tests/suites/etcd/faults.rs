@@ -18,7 +18,6 @@ use mutex_tests::wait::wait_for;
 use rustix::process::Signal;
 
 use crate::lock::Lock;
-use crate::metrics::received;
 use crate::{Case, GONE, NOISE, is_slow};
 
 pub(crate) const CASES: &[Case] = &[
@@ -152,7 +151,7 @@ fn frozen(lease: u64) -> anyhow::Result<()> {
     let lock = Lock::alone()?;
     for _ in 0..5 {
         let lock = lock.another();
-        let keepalives = || received(&lock.etcd, "LeaseKeepAlive");
+        let keepalives = || lock.etcd.received("LeaseKeepAlive");
         let before_all = keepalives()?;
         let holder = lock.holder(&[&lease.to_string()])?;
         let mut before = Instant::now();
@@ -396,9 +395,9 @@ fn raised() -> anyhow::Result<()> {
     const GRANTED: Duration = Duration::from_secs(5);
     let lock = Lock::with(Setup { election: Some(Duration::from_secs(3)), ..Setup::default() })?;
     let holder = lock.holder(&["2"])?;
-    let before = received(&lock.etcd, "LeaseKeepAlive")?;
+    let before = lock.etcd.received("LeaseKeepAlive")?;
     holder.pipe()?.stays_silent(2 * GRANTED)?;
-    let renewals = received(&lock.etcd, "LeaseKeepAlive")? - before;
+    let renewals = lock.etcd.received("LeaseKeepAlive")? - before;
     // One every fifth of it, and one more for the stream of the first.
     ensure!((8..=12).contains(&renewals), "{renewals} keepalives in two leases");
     let fault = lock.etcd.all_frozen();

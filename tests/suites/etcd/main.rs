@@ -15,7 +15,6 @@ mod interop;
 mod leases;
 mod listener;
 mod lock;
-mod metrics;
 mod old_leader;
 mod orphans;
 mod relay;

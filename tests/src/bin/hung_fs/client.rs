@@ -206,6 +206,7 @@ impl Filesystem for Client {
         reply: ReplyData,
     ) {
         let content = self.ask(Wants::Read, Some(handle), |kept, _| {
+            kept.reads += 1;
             let (offset, size) = (count(offset)?, count(u64::from(size))?);
             Ok(kept.tree.node(inode.0)?.read(offset, size).to_vec())
         });

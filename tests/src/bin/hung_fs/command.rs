@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Mount(Option<usize>, Deed),
     /// The kernel may answer for the server.
     Cache,
+    /// What was counted is asked for.
+    Figures,
     /// A file's name goes, as if another node had removed it.
     Remove(PathBuf),
     /// A mount that is to end with the server.
@@ -50,8 +52,10 @@ pub(crate) fn parse(line: &str, mounts: usize) -> anyhow::Result<Command> {
     if let Some(path) = line.strip_prefix("remove ") {
         return Ok(Command::Remove(path.into()));
     }
-    if line == "cache" {
-        return Ok(Command::Cache);
+    match line {
+        "cache" => return Ok(Command::Cache),
+        "figures" => return Ok(Command::Figures),
+        _ => {}
     }
     let (mount, deed) = match line.split_once(' ') {
         Some((number, deed)) if number.starts_with(|first: char| first.is_ascii_digit()) => {
@@ -91,6 +95,7 @@ mod tests {
         is("2 free link", Command::Mount(Some(2), Deed::Free(Held::Link)));
         is("0 leave behind", Command::Mount(Some(0), Deed::LeaveBehind));
         is("forget", Command::Mount(None, Deed::Forget));
+        is("figures", Command::Figures);
         is("remove a/b", Command::Remove("a/b".into()));
         is("take along /a b", Command::TakeAlong("/a b".into()));
     }

@@ -47,6 +47,11 @@ impl Lock {
 pub(crate) struct Locks(Vec<Lock>);
 
 impl Locks {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Somebody else's lock that `wanted` would have to wait for.
     pub(crate) fn in_the_way_of(&self, wanted: &Lock) -> Option<Lock> {
         self.0

@@ -21,7 +21,8 @@
 //! | `leave behind` | ends the connection; the session and its locks stay for their time; counted with `kill` |
 //! | `mount` | takes one of these two back: after the last it is mounted anew |
 //!
-//! `remove PATH` takes away a name, if there is one, as another node does: PATH is relative to the root. `cache` lets the kernel answer for the server; `take along PATH` names a mount that is to end with this one. `ok` is
+//! `remove PATH` takes away a name, if there is one, as another node does: PATH is relative to the root. `cache` lets the kernel answer for the server; `figures` is answered with `ok`,
+//! how often content was read so far, and how many locks the server keeps; `take along PATH` names a mount that is to end with this one. `ok` is
 //! also said once, when all is mounted. At the end of standard input, or
 //! when something has been held back for ten minutes without a command, it unmounts and goes.
 
@@ -116,6 +117,11 @@ fn serve(
             }
             Command::Remove(path) => store.remove(&path),
             Command::Cache => store.let_the_kernel_answer(),
+            Command::Figures => {
+                let (reads, locks) = store.figures();
+                writeln!(answers, "ok {reads} {locks}")?;
+                continue;
+            }
             Command::TakeAlong(place) => taken_along.push(place),
         }
         writeln!(answers, "ok")?;

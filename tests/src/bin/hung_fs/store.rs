@@ -30,6 +30,8 @@ pub(crate) enum LockMode {
 pub(crate) struct Kept {
     pub(crate) tree: Tree,
     pub(crate) locks: Locks,
+    /// How often content was read: a helper's proof does so once.
+    pub(crate) reads: u64,
     sessions: Sessions,
 }
 
@@ -44,7 +46,12 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(mode: LockMode, mounts: usize, session_time: Option<Duration>) -> Self {
-        let kept = Kept { tree: Tree::new(), locks: Locks::default(), sessions: Sessions::new(mounts, session_time) };
+        let kept = Kept {
+            tree: Tree::new(),
+            locks: Locks::default(),
+            reads: 0,
+            sessions: Sessions::new(mounts, session_time),
+        };
         Self {
             mode,
             gates: (0..mounts).map(|_| Gate::default()).collect(),
@@ -97,6 +104,12 @@ impl Store {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
         let directory = parent.iter().try_fold(ROOT, |inode, name| tree.find(inode, name));
         let _ = directory.and_then(|directory| tree.remove(directory, name));
+    }
+
+    /// How often content was read so far, and how many locks there are.
+    pub(crate) fn figures(&self) -> (u64, usize) {
+        let kept = lock(&self.kept);
+        (kept.reads, kept.locks.count())
     }
 
     /// The mount's client is gone without a word.

@@ -5,14 +5,17 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use mutex_tests::services::etcd::{Etcd, MEMBERS};
+
+use super::Etcd;
 
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// How many messages of this gRPC method all members together have received so far. One that follows passes a keepalive on
-/// to the leader by HTTP, so it is counted once. The cluster must be a plain one that is well.
-pub(crate) fn received(etcd: &Etcd, method: &str) -> anyhow::Result<u64> {
-    (0..MEMBERS).try_fold(0, |sum, member| Ok(sum + received_by(etcd.endpoint(member), method)?))
+impl Etcd {
+    /// How many messages of this gRPC method all members together have received so far. One that follows passes a keepalive
+    /// on to the leader by HTTP, so it is counted once. The cluster must be a plain one that is well.
+    pub fn received(&self, method: &str) -> anyhow::Result<u64> {
+        self.members.iter().try_fold(0, |sum, member| Ok(sum + received_by(member.endpoint(), method)?))
+    }
 }
 
 fn received_by(endpoint: &str, method: &str) -> anyhow::Result<u64> {

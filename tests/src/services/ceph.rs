@@ -6,6 +6,7 @@
 //! | [`lock`] | who has a lock in it |
 //! | [`apart`] | one on a host of its own, with clients on hosts of theirs |
 //! | [`clock`] | the wall clocks of its OSDs |
+//! | [`spread`] | one whose daemons have a host each, as have its clients |
 //! | `admin_socket` | a question to one of its daemons |
 //! | `daemon` | one process of it |
 //! | `faults` | what can be done to it |
@@ -21,6 +22,7 @@ mod faults;
 mod files;
 pub mod lock;
 mod mds;
+pub mod spread;
 mod start;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +36,7 @@ use tempfile::TempDir;
 use super::addresses::Block;
 use super::command::{Outcome, run, start};
 use super::guard::Guard;
+use super::network::{Inside, Namespace};
 use super::shared::Shared;
 use crate::wait::wait_for;
 pub(super) use daemon::Daemon;
@@ -94,6 +97,8 @@ pub struct Ceph {
     mgr: Option<Daemon>,
     osds: Vec<Daemon>,
     mds: Vec<Daemon>,
+    /// Where its commands are run, if not where the thread is.
+    admin: Option<Namespace>,
     conf: PathBuf,
     _guard: Guard,
     dir: TempDir,
@@ -109,6 +114,7 @@ impl Ceph {
 
     /// Runs a `ceph` command and returns what it printed. Each takes a third of a second of CPU time.
     pub fn ceph(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let _inside = self.enter_admin()?;
         run(self.command(CEPH).args(arguments), COMMAND_LIMIT)
     }
 
@@ -119,7 +125,13 @@ impl Ceph {
     }
 
     fn rados_outcome(&self, arguments: &[&str]) -> anyhow::Result<Outcome> {
+        let _inside = self.enter_admin()?;
         start(self.command(RADOS).args(RADOS_TICK).args(RADOS_LIMITS).args(arguments), COMMAND_LIMIT)?.outcome()
+    }
+
+    /// Puts this thread where the cluster's commands find it.
+    fn enter_admin(&self) -> anyhow::Result<Option<Inside>> {
+        self.admin.as_ref().map(Namespace::enter).transpose()
     }
 
     /// Its directory.

@@ -1,4 +1,5 @@
-//! A real CTDB cluster: ctdbd of the package `ctdb`, one a node, as ordinary processes on loopback.
+//! A real CTDB cluster: ctdbd of the package `ctdb`, one a node, as ordinary processes on loopback, or on hosts of their own that can
+//! be cut off from each other.
 //!
 //! | module | what is in it |
 //! |---|---|
@@ -18,14 +19,17 @@ pub mod view;
 pub mod watcher;
 
 use std::ffi::OsString;
+use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use tempfile::TempDir;
 
 use super::addresses::Block;
 use super::guard::Guard;
 use super::in_memory;
+use super::network::{Namespace, Network};
+use crate::fault::Fault;
 use crate::process::programs;
 use crate::wait::wait_for;
 use log::{Line, Mark};
@@ -40,6 +44,12 @@ const CTDB_PORT: u16 = 4379;
 /// What its files need at most: logs, and databases without anything in them.
 const ROOM: u64 = 64 << 20;
 
+/// The subnet of the link between nodes that have hosts of their own; etcd's is 0, that of keepalived's link 1.
+const SUBNET: u8 = 2;
+
+/// Their interface there.
+const LINK: &str = "ctdb";
+
 /// Nodes find each other in 5 s (`leader timeout`) and monitor each other every few more: 9 s on an idle machine.
 const HEALTHY_LIMIT: Duration = Duration::from_secs(60);
 
@@ -47,10 +57,11 @@ const HEALTHY_LIMIT: Duration = Duration::from_secs(60);
 pub struct Cluster {
     nodes: Vec<Node>,
     watcher: Option<Watcher>,
+    link: Option<Network>,
     // In this order: the processes end, then the directory goes, then the addresses are free for others.
     _guard: Guard,
     _dir: TempDir,
-    _addresses: Block,
+    _addresses: Option<Block>,
 }
 
 /// What a cluster is started with.
@@ -68,6 +79,9 @@ pub struct Setup {
     pub root: Option<Root>,
     /// How often each node is monitored, where that matters.
     pub monitor_interval: Option<Duration>,
+    /// A host for each node, from which it reaches its store; they get a link between them that can be cut. None: all of
+    /// them are on this machine's loopback.
+    pub hosts: Vec<Namespace>,
 }
 
 /// A node that has taken the cluster lock.
@@ -83,14 +97,25 @@ impl Cluster {
     pub fn start(setup: &Setup) -> anyhow::Result<Self> {
         programs::packaged("/usr/sbin/ctdbd", "ctdb")?;
         programs::packaged("/usr/bin/ctdb", "ctdb")?;
-        let addresses = Block::reserve(setup.size, CTDB_PORT)?;
+        let (link, block) = match setup.hosts.len() {
+            0 => (None, Some(Block::reserve(setup.size, CTDB_PORT)?)),
+            hosts => {
+                ensure!(hosts == setup.size, "{hosts} hosts for {} nodes", setup.size);
+                (Some(linked(&setup.hosts)?), None)
+            }
+        };
+        let addresses: Vec<Ipv4Addr> = match (&link, &block) {
+            (Some(link), _) => (0..setup.size).map(|number| link.address(number)).collect(),
+            (None, Some(block)) => block.all().to_vec(),
+            (None, None) => Vec::new(),
+        };
         let dir = in_memory::directory("mutex-ctdb-", ROOM).context("make the cluster's directory")?;
         let guard = Guard::over(dir.path(), "CTDB_BASE")?;
         let nodes = (0..setup.size)
-            .map(|number| Node::create(dir.path(), number, addresses.all(), setup))
+            .map(|number| Node::create(dir.path(), number, &addresses, setup))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let watcher = Watcher::start(&nodes)?;
-        let cluster = Self { nodes, watcher: Some(watcher), _guard: guard, _dir: dir, _addresses: addresses };
+        let cluster = Self { nodes, watcher: Some(watcher), link, _guard: guard, _dir: dir, _addresses: block };
         for node in &cluster.nodes {
             node.start()?;
         }
@@ -182,6 +207,13 @@ impl Cluster {
         Ok(())
     }
 
+    /// What this node and the others send to each other nobody gets, and nobody is told; each reaches its store. The nodes
+    /// need hosts of their own.
+    pub fn cut_off_from_peers(&self, number: usize) -> Fault<'_> {
+        let link = || self.link.as_ref().context("the nodes of this cluster have no hosts of their own");
+        Fault::new("cut off from its peers", move || link()?.cut_off(number), move || link()?.reconnect(number))
+    }
+
     /// Starts the node again, after what is left of it has been ended.
     pub fn restart(&self, number: usize) -> anyhow::Result<()> {
         let node = self.nodes.get(number).context("no such node")?;
@@ -226,6 +258,16 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// A link between hosts.
+fn linked(hosts: &[Namespace]) -> anyhow::Result<Network> {
+    let link = Network::switch(SUBNET)?;
+    for (number, host) in hosts.iter().enumerate() {
+        host.ip("link set lo up\n")?;
+        link.attach(host, number, LINK)?;
+    }
+    Ok(link)
 }
 
 impl Drop for Cluster {

@@ -1,12 +1,14 @@
 //! Hosts that can be cut off: a network namespace each, all on one switch, which is a bridge in a namespace of its own.
 //!
 //! No namespace has a name and none is the machine's: two clusters cannot meet, and all of it goes with the processes
-//! inside and the descriptors here. A host is cut off by taking its port out of the switch: its own interface keeps its
-//! carrier, and what it sends is not answered by anybody, not even by a refusal.
+//! inside and the descriptors here. Whatever is cut off, the switch loses it (`losses`): interfaces keep their carrier,
+//! and what is sent is not answered by anybody, not even by a refusal. Losses overlap freely.
 //!
 //! A thread brings itself and whatever it starts onto a host by `let _inside = host.enter()?;`: a child is born in the
 //! network of the thread that starts it, so `Launch` and `Command` need not know. The thread is put back when that value
 //! ends, since the next case may get the same one; so the value cannot leave its thread.
+
+mod losses;
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -22,8 +24,10 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use super::command::run;
 use crate::process::programs;
+pub(super) use losses::Loss;
+use losses::Losses;
 
-/// How long `ip` may take.
+/// How long `ip` or `nft` may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
 const IP: &str = "/usr/sbin/ip";
@@ -37,10 +41,11 @@ pub(super) struct Network {
     switch: Namespace,
     hosts: Vec<Namespace>,
     subnet: u8,
+    losses: Losses,
 }
 
-/// A network namespace without a name.
-pub(super) struct Namespace(OwnedFd);
+/// A network namespace without a name: a host. It goes with the last process inside and the last of these values.
+pub struct Namespace(OwnedFd);
 
 /// This thread's stay in another network.
 #[must_use = "the thread goes back when this value ends"]
@@ -72,9 +77,10 @@ impl Network {
     /// A switch alone, to which hosts can be attached; of one host's switches each has a subnet of its own.
     pub(super) fn switch(subnet: u8) -> anyhow::Result<Self> {
         programs::packaged(IP, PACKAGE)?;
-        let network = Self { switch: Namespace::new()?, hosts: Vec::new(), subnet };
-        network.switch.ip("link add switch type bridge\nlink set switch up\n")?;
-        Ok(network)
+        let switch = Namespace::new()?;
+        switch.ip("link add switch type bridge\nlink set switch up\n")?;
+        let losses = Losses::new(&switch)?;
+        Ok(Self { switch, hosts: Vec::new(), subnet, losses })
     }
 
     /// Gives a host that is not of this network an interface here, with the address of this number.
@@ -85,7 +91,8 @@ impl Network {
         host.ip(&format!("addr add {}/24 dev {interface}\nlink set {interface} up\n", self.address(number)))
     }
 
-    fn address(&self, number: usize) -> Ipv4Addr {
+    /// The address here of the host that was attached with this number.
+    pub(super) fn address(&self, number: usize) -> Ipv4Addr {
         let [one, two, _, host] = address(number).octets();
         Ipv4Addr::new(one, two, self.subnet, host)
     }
@@ -95,14 +102,29 @@ impl Network {
         &self.hosts[number]
     }
 
+    /// The switch loses each of these until as many calls of [`Self::restore`] have taken it back.
+    pub(super) fn lose(&self, losses: &[Loss]) -> anyhow::Result<()> {
+        self.losses.add(&self.switch, losses)
+    }
+
+    /// Takes that back.
+    pub(super) fn restore(&self, losses: &[Loss]) -> anyhow::Result<()> {
+        self.losses.remove(&self.switch, losses)
+    }
+
+    /// Whether what one sends to the other is lost.
+    pub(super) fn loses(&self, from: usize, to: usize) -> bool {
+        self.losses.includes(from, to)
+    }
+
     /// Nothing reaches it or comes from it.
     pub(super) fn cut_off(&self, number: usize) -> anyhow::Result<()> {
-        self.switch.ip(&format!("link set port{number} nomaster\n"))
+        self.lose(&[Loss::Of(number)])
     }
 
     /// Takes that back.
     pub(super) fn reconnect(&self, number: usize) -> anyhow::Result<()> {
-        self.switch.ip(&format!("link set port{number} master switch\n"))
+        self.restore(&[Loss::Of(number)])
     }
 
     /// Its cable is pulled: its interface has no carrier.
@@ -114,21 +136,6 @@ impl Network {
     pub(super) fn plug(&self, number: usize) -> anyhow::Result<()> {
         self.switch.ip(&format!("link set port{number} up\n"))
     }
-
-    /// What two of them send to each other nobody gets.
-    pub(super) fn separate(&self, one: usize, other: usize) -> anyhow::Result<()> {
-        self.at_both_ends(one, other, |peer| format!("neigh replace {peer} lladdr {NOBODY} nud permanent dev host\n"))
-    }
-
-    /// Takes that back.
-    pub(super) fn unite(&self, one: usize, other: usize) -> anyhow::Result<()> {
-        self.at_both_ends(one, other, |peer| format!("neigh del {peer} dev host\n"))
-    }
-
-    fn at_both_ends(&self, one: usize, other: usize, command: impl Fn(Ipv4Addr) -> String) -> anyhow::Result<()> {
-        self.host(one).ip(&command(address(other)))?;
-        self.host(other).ip(&command(address(one)))
-    }
 }
 
 /// The address of a host.
@@ -138,7 +145,7 @@ pub(super) fn address(number: usize) -> Ipv4Addr {
 
 impl Namespace {
     /// A host without any link.
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub fn new() -> anyhow::Result<Self> {
         // The thread that makes it stays in it, so it is one that ends.
         let made = std::thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).context("make a network namespace (needs root)")?;
@@ -147,8 +154,16 @@ impl Namespace {
         made.join().map_err(|_| anyhow!("a thread panicked"))?.map(Self)
     }
 
+    /// The same host, for somebody else to start processes on.
+    pub fn try_clone(&self) -> anyhow::Result<Self> {
+        Ok(Self(self.0.try_clone().context("copy a descriptor of a network namespace")?))
+    }
+
     /// Puts this thread there.
-    pub(super) fn enter(&self) -> anyhow::Result<Inside> {
+    ///
+    /// # Errors
+    /// Where it may not go there: without root.
+    pub fn enter(&self) -> anyhow::Result<Inside> {
         let outside = here()?;
         setns(&self.0, CloneFlags::CLONE_NEWNET).context("enter a network namespace")?;
         Ok(Inside { outside: Some(outside), _this_thread: PhantomData })

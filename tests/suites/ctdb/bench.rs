@@ -90,6 +90,7 @@ impl Running {
             common: store.common(),
             root: None,
             monitor_interval: kind.monitor_interval(),
+            hosts: Vec::new(),
         };
         let cluster = Cluster::start(&setup)?;
         Ok(Self { cluster, store })

@@ -1,6 +1,7 @@
 //! One process of a Ceph cluster.
 
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +12,7 @@ use anyhow::{Context, ensure};
 use super::clock::Clock;
 use super::files;
 use crate::process::Process;
+use crate::services::network::Namespace;
 
 /// A monitor, manager, OSD or MDS, running or not. Ends with this value.
 pub(in crate::services) struct Daemon {
@@ -19,6 +21,8 @@ pub(in crate::services) struct Daemon {
     conf: PathBuf,
     /// `None`: the machine's.
     clock: Option<Clock>,
+    /// Where it runs, and its address there, if that is not where everybody is.
+    host: Option<(Namespace, Ipv4Addr)>,
     running: Mutex<Option<(Child, Process)>>,
     frozen: AtomicBool,
 }
@@ -31,6 +35,7 @@ impl Daemon {
             id: id.to_string(),
             conf: conf.to_owned(),
             clock: None,
+            host: None,
             running: Mutex::new(None),
             frozen: AtomicBool::new(false),
         }
@@ -39,6 +44,12 @@ impl Daemon {
     /// The same with a wall clock of its own.
     pub(super) fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
+        self
+    }
+
+    /// The same on a host of its own, where it has this address.
+    pub(super) fn on(mut self, host: Namespace, address: Ipv4Addr) -> Self {
+        self.host = Some((host, address));
         self
     }
 
@@ -70,6 +81,10 @@ impl Daemon {
         if let Some(clock) = &self.clock {
             clock.give(&mut command);
         }
+        if let Some((_, address)) = &self.host {
+            command.arg(format!("--public-addr={address}"));
+        }
+        let _inside = self.host.as_ref().map(|(host, _)| host.enter()).transpose()?;
         let mut child = command
             .args(["--id", &self.id, "--foreground"])
             .stdout(out.try_clone()?)

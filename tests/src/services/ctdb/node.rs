@@ -17,6 +17,7 @@ use super::status::Status;
 use super::view::{Root, View};
 use crate::process::Process;
 use crate::services::command::run;
+use crate::services::network::Namespace;
 use crate::wait::wait_for;
 
 /// What ctdbd reads at its start, from the package.
@@ -38,6 +39,8 @@ pub struct Node {
     environment: Vec<(&'static str, OsString)>,
     /// Where its processes are, if not where everybody is.
     view: Option<View>,
+    /// On which host, if not on this machine's loopback.
+    host: Option<Namespace>,
     /// Whose programs they are, if not this machine's.
     root: Option<Root>,
     log: Log,
@@ -52,8 +55,9 @@ impl Node {
         let dir = cluster.join(format!("n{number}"));
         let log = Log::new(number, dir.join("log"));
         let view = setup.common.as_ref().map(|common| common.view(number)).transpose()?;
-        let node =
-            Self { number, dir, helper, environment: setup.environment.clone(), view, root: setup.root.clone(), log };
+        let host = setup.hosts.get(number).map(Namespace::try_clone).transpose()?;
+        let (environment, root) = (setup.environment.clone(), setup.root.clone());
+        let node = Self { number, dir, helper, environment, view, host, root, log };
         node.write_files(addresses, setup).with_context(|| format!("write the files of CTDB node {number}"))?;
         Ok(node)
     }
@@ -122,6 +126,8 @@ impl Node {
     /// Starts ctdbd, which then goes to the background.
     pub fn start(&self) -> anyhow::Result<()> {
         let mut command = self.command("/usr/sbin/ctdbd");
+        // Threads that are started from here are on that host too.
+        let _inside = self.host.as_ref().map(Namespace::enter).transpose()?;
         let output = match (&self.root, &self.view) {
             (Some(root), _) => root.output(&mut command),
             (None, Some(view)) => view.output(&mut command),
@@ -211,9 +217,18 @@ impl Node {
 
     /// Kills every process of the node at once.
     pub fn kill(&self) -> anyhow::Result<()> {
+        self.kill_all(|_| true)
+    }
+
+    /// Kills all of CTDB's processes at once; what is left of the node are the helper's, which have lost their parent.
+    pub fn kill_daemons(&self) -> anyhow::Result<()> {
+        self.kill_all(|process| !self.is_helper(process))
+    }
+
+    fn kill_all(&self, is_meant: impl Fn(&Process) -> bool) -> anyhow::Result<()> {
         let mut killed = Vec::new();
         let none_left = || {
-            let left = self.processes();
+            let left: Vec<Process> = self.processes().into_iter().filter(&is_meant).collect();
             // None lives to see another one die: a recovery daemon whose helper ends first calls for an election.
             // A failure means that it is gone.
             left.iter().for_each(|process| drop(process.signal(Signal::STOP)));

@@ -35,6 +35,17 @@ struct Seen {
     trouble: Vec<String>,
 }
 
+/// A time in which a node believed to have the lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Belief {
+    /// Which node, counted from 0.
+    pub node: usize,
+    /// When its helper's `0` was read.
+    pub from: SystemTime,
+    /// When it heard of the loss, let go or died; `None`: it still believes.
+    pub to: Option<SystemTime>,
+}
+
 /// One recovery daemon's belief.
 struct Tenure {
     node: usize,
@@ -86,6 +97,13 @@ impl Watcher {
         );
         seen.tenures.retain(|tenure| tenure.to.is_none());
         Ok(longest)
+    }
+
+    /// Every belief that has been seen, in the order in which they began as far as each node goes.
+    #[must_use]
+    pub fn beliefs(&self) -> Vec<Belief> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.tenures.iter().map(|&Tenure { node, from, to, .. }| Belief { node, from, to }).collect()
     }
 
     /// How much has been seen.

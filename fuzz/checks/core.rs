@@ -2,7 +2,8 @@
 //!
 //! Part of mutex-core where it is tested or fuzzed (`crate` is that), as `wire` and `report` are private to it.
 
-#![allow(unreachable_pub)] // Public for the targets, which are other programs.
+// Public for the targets, which are other programs; and a check that fails is to panic.
+#![allow(unreachable_pub, clippy::expect_used, clippy::unwrap_used)]
 
 mod harmless;
 #[cfg(test)]

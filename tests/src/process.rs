@@ -69,7 +69,7 @@ impl Process {
         let what = format!("process {} to be stopped", self.pid);
         // One that waits for a disk or a hung file system stops when it would go on.
         let stopped = || self.states().chars().all(|state| "TD".contains(state)).then_some(());
-        wait_for(&what, Duration::from_secs(2), stopped)?;
+        wait_for(&what, Duration::from_secs(10), stopped)?;
         Ok(())
     }
 

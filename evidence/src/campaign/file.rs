@@ -188,6 +188,6 @@ impl Stage for FileStage {
     }
 
     fn is_healthy(&self) -> bool {
-        self.fs.is_healthy()
+        self.fs.answers().is_ok()
     }
 }

@@ -77,6 +77,8 @@ fn subjects(measured: &[(&str, Vec<(Tally, &Measurement)>)]) -> Result<String> {
         let Tally { backend, subject, lease, while_held, locks, unprovoked, .. } = sum;
         let Tally { violations, fencing, quiets, without_holder, .. } = sum;
         let (faults, losses) = (sum.faults(), sum.losses());
+        // Older records do not have it.
+        let while_held = if *while_held == 0 { "–".to_owned() } else { while_held.to_string() };
         write!(
             text,
             "| {backend} | {subject} | {lease} s | {faults} | {while_held} | {locks} | {losses} | {unprovoked} "
@@ -92,11 +94,8 @@ fn subjects(measured: &[(&str, Vec<(Tally, &Measurement)>)]) -> Result<String> {
 fn kinds(measured: &[(&str, Vec<(Tally, &Measurement)>)]) -> Result<String> {
     let mut text = String::new();
     for (backend, subjects) in measured.iter().filter(|(_, subjects)| !subjects.is_empty()) {
-        write!(
-            text,
-            "\nFaults on {backend}: how often each kind came, after how many a holder saw the end, and how many "
-        )?;
-        text.push_str("violations began under it.\n\n| fault |");
+        write!(text, "\n<details><summary>Faults on {backend}: how often each kind came, after how many a holder ")?;
+        text.push_str("saw the end, and how many violations began under it</summary>\n\n| fault |");
         for (sum, _) in subjects {
             write!(text, " {0}: faults | ends | violations |", sum.subject)?;
         }
@@ -111,6 +110,7 @@ fn kinds(measured: &[(&str, Vec<(Tally, &Measurement)>)]) -> Result<String> {
             }
             text.push('\n');
         }
+        text.push_str("\n</details>\n");
     }
     Ok(text)
 }

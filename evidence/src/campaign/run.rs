@@ -94,6 +94,9 @@ struct Run<'a> {
     active: Vec<Active<'a>>,
     /// When a fault came or went last.
     changed: Instant,
+    /// Until when the last fault with a table of its own has to stay alone: the holder that it hit may still believe, and
+    /// another fault would keep the truth from it.
+    alone_until: Instant,
     missed: usize,
 }
 
@@ -126,7 +129,7 @@ pub fn run(
     };
     let in_a_round = plan.kinds.len();
     let start = Instant::now();
-    let mut run = Run { stage, log, nodes, active: Vec::new(), changed: start, missed: 0 };
+    let mut run = Run { stage, log, nodes, active: Vec::new(), changed: start, alone_until: start, missed: 0 };
     run.quiet()?;
     let mut count = 0;
     for act in Schedule::new(plan) {
@@ -152,7 +155,7 @@ pub fn run(
             }
         }
     }
-    if !run.active.is_empty() {
+    if !run.active.is_empty() || Instant::now() < run.alone_until {
         run.quiet()?;
     }
     let Run { log, nodes, missed, .. } = run;
@@ -245,6 +248,9 @@ impl Run<'_> {
         self.log.note(What::Injected { fault: number })?;
         self.active.push(Active { number, until: Instant::now() + drawn.lasts, undo });
         self.changed = Instant::now();
+        if kind.table.is_own() {
+            self.alone_until = self.changed + self.stage.times().lease;
+        }
         Ok(true)
     }
 
@@ -268,7 +274,7 @@ impl Run<'_> {
 
     /// Waits until all faults are gone and the store is well, and then for a holder, but not for ever.
     fn quiet(&mut self) -> anyhow::Result<()> {
-        while !self.active.is_empty() {
+        while !self.active.is_empty() || Instant::now() < self.alone_until {
             self.heal_due()?;
             std::thread::sleep(STEP);
         }

@@ -15,7 +15,7 @@ use super::fuse::Locks;
 use crate::process::{Process, programs, waits_readable};
 
 /// The server's answer to a command comes at once, unless the machine is very busy.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// The variable that the server has the directory of its mounts in, for whoever must find it.
 pub(super) const DIRECTORY: &str = "HUNG_FS_DIRECTORY";

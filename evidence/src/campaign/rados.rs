@@ -340,7 +340,7 @@ impl Stage for RadosStage {
 
     fn is_healthy(&self) -> bool {
         // All OSDs, so that the next round begins with a whole cluster, and a write from outside.
-        self.store.is_whole() && self.rados(&["put", "healthy", "/dev/null"]).is_ok()
+        self.store.revive().is_ok() && self.store.is_whole() && self.rados(&["put", "healthy", "/dev/null"]).is_ok()
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, ensure};
+use rustix::process::Signal;
 
 use super::clock::Clock;
 use super::files;
@@ -108,6 +109,21 @@ impl Daemon {
         self.with(Process::freeze)
     }
 
+    /// The same without waiting until all of it has stopped, which on a busy machine takes seconds.
+    pub(super) fn begin_freeze(&self) -> anyhow::Result<()> {
+        self.frozen.store(true, Ordering::Relaxed);
+        self.with(|process| process.signal(Signal::STOP))
+    }
+
+    /// Starts it anew if it has ended by itself.
+    pub(super) fn revive(&self) -> anyhow::Result<()> {
+        if self.running().as_ref().is_some_and(|(_, process)| process.is_gone()) {
+            self.end();
+            self.start()?;
+        }
+        Ok(())
+    }
+
     /// Lets it go on.
     pub(in crate::services) fn go_on(&self) -> anyhow::Result<()> {
         self.frozen.store(false, Ordering::Relaxed);
@@ -125,7 +141,7 @@ impl Daemon {
     }
 
     /// The same, if it runs.
-    fn end(&self) {
+    pub(super) fn end(&self) {
         self.frozen.store(false, Ordering::Relaxed);
         if let Some((mut child, _)) = self.running().take() {
             end(&mut child);

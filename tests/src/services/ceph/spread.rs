@@ -83,9 +83,9 @@ impl Spread {
         self.hosts.enter(Site::Node(node))
     }
 
-    /// Stops a server where it is.
+    /// Stops a server where it is, as soon as the machine gets to it.
     pub fn freeze(&self, server: usize) -> anyhow::Result<()> {
-        self.daemon(server)?.freeze()
+        self.daemon(server)?.begin_freeze()
     }
 
     /// Lets it go on.
@@ -93,14 +93,20 @@ impl Spread {
         self.daemon(server)?.go_on()
     }
 
-    /// A server's process is gone. What it had written stays.
+    /// A server's process is gone, if it was not by itself. What it had written stays.
     pub fn take_down(&self, server: usize) -> anyhow::Result<()> {
-        self.daemon(server)?.kill()
+        self.daemon(server)?.end();
+        Ok(())
     }
 
     /// Starts one that was taken down. It is back about a second later.
     pub fn bring_up(&self, server: usize) -> anyhow::Result<()> {
         self.daemon(server)?.start()
+    }
+
+    /// Starts the servers anew that have ended by themselves, as Ceph's do where they see what they do not understand.
+    pub fn revive(&self) -> anyhow::Result<()> {
+        self.ceph.daemons().try_for_each(Daemon::revive)
     }
 
     /// The OSD that answers for the objects of the pool, as it says itself; `None` where none does at the moment.

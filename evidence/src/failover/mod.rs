@@ -36,7 +36,9 @@ pub mod store;
 mod trial;
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 
@@ -96,6 +98,12 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         bail!("not measured:\n{}", failures.join("\n"));
     }
     Ok(())
+}
+
+/// Says how far it is; best effort.
+pub fn note(text: &str) {
+    let time = humantime::format_rfc3339_seconds(SystemTime::now());
+    let _ = writeln!(io::stderr(), "{time} {text}");
 }
 
 /// The table, the claims and the picture.

@@ -21,9 +21,9 @@ pub(super) fn why(column: Column, store: &Store) -> anyhow::Result<String> {
     let Store::Etcd(etcd) = store else { bail!("{} is for etcd", column.id()) };
     let line = column.lock(&[])?;
     let _inside = etcd.enter()?;
-    let mut helper = Launch::new(line.trim_start_matches('!').trim(), [] as [&str; 0]).start()?;
-    let _ = helper.wait_gone(LIMIT)?;
-    let said = helper.log()?;
+    let helper = Launch::new(line.trim_start_matches('!').trim(), Vec::<String>::new()).start()?;
+    helper.gone(LIMIT)?;
+    let said = helper.stderr()?;
     let last = said.lines().last().context("it ended without a word: is it the script that is known here?")?;
     let endpoint = etcd.endpoint(0).trim_start_matches("http://").parse().context("a member's address")?;
     Ok(format!("{}; etcd answers the interface that it uses with: {}", last.trim(), second_version(endpoint)?))

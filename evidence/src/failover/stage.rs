@@ -28,10 +28,8 @@ pub(super) struct Stage {
 impl Stage {
     /// Starts the store, and the clusters of all helpers that are asked for side by side.
     pub(super) fn start(kind: Kind, options: &Options) -> anyhow::Result<Self> {
-        let columns: Vec<Column> = Column::of(kind)
-            .into_iter()
-            .filter(|&column| column.can_run() && options.wants_column(column))
-            .collect();
+        let columns: Vec<Column> =
+            Column::of(kind).into_iter().filter(|&column| column.can_run() && options.wants_column(column)).collect();
         let store = Store::start(kind, columns.len() * NODES)?;
         let start = |(index, &column): (usize, &Column)| {
             let hosts = index * NODES..(index + 1) * NODES;
@@ -163,7 +161,10 @@ impl Stage {
 }
 
 /// Does this to all of them at once, a thread each.
-fn side_by_side<I: Send, T: Send>(items: impl Iterator<Item = I>, work: impl Fn(I) -> anyhow::Result<T> + Sync) -> Vec<anyhow::Result<T>> {
+fn side_by_side<I: Send, T: Send>(
+    items: impl Iterator<Item = I>,
+    work: impl Fn(I) -> anyhow::Result<T> + Sync,
+) -> Vec<anyhow::Result<T>> {
     let work = &work;
     std::thread::scope(|scope| {
         let threads: Vec<_> = items.map(|item| scope.spawn(move || work(item))).collect();

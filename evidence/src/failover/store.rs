@@ -8,6 +8,7 @@ use mutex_tests::fault::Fault;
 use mutex_tests::services::ctdb::view::Common;
 use mutex_tests::services::etcd::{self, Etcd};
 use mutex_tests::services::network::Namespace;
+use mutex_tests::services::sites::Site;
 
 use super::column::Column;
 
@@ -55,10 +56,11 @@ pub(super) enum Store {
 
 impl Store {
     /// Starts one with so many hosts for nodes.
-    pub(super) fn start(kind: Kind, _hosts: usize) -> anyhow::Result<Self> {
+    pub(super) fn start(kind: Kind, hosts: usize) -> anyhow::Result<Self> {
         match kind {
             Kind::Etcd => {
-                Ok(Self::Etcd(Box::new(Etcd::start(etcd::Setup { own_network: true, ..etcd::Setup::default() })?)))
+                let setup = etcd::Setup { own_network: true, nodes: hosts, ..etcd::Setup::default() };
+                Ok(Self::Etcd(Box::new(Etcd::start(setup)?)))
             }
             Kind::Rados | Kind::File => anyhow::bail!("not yet"),
         }
@@ -67,11 +69,7 @@ impl Store {
     /// The host of this number.
     pub(super) fn host(&self, number: usize) -> anyhow::Result<Namespace> {
         match self {
-            Self::Etcd(etcd) => {
-                let host = Namespace::new()?;
-                etcd.attach(&host, number, "store")?;
-                Ok(host)
-            }
+            Self::Etcd(etcd) => etcd.hosts()?.another(Site::Node(number)),
         }
     }
 
@@ -97,10 +95,13 @@ impl Store {
     }
 
     /// What the host of this number and the store send each other is lost.
-    pub(super) fn cut_off(&self, number: usize) -> Fault<'_> {
-        match self {
-            Self::Etcd(etcd) => etcd.attached_cut_off(number),
-        }
+    pub(super) fn cut_off(&self, number: usize) -> anyhow::Result<Fault<'_>> {
+        let hosts = match self {
+            Self::Etcd(etcd) => etcd.hosts()?,
+        };
+        let all = hosts.all();
+        let servers: Vec<Site> = all.into_iter().filter(|site| matches!(site, Site::Server(_))).collect();
+        Ok(hosts.apart("cut off from the store", &[Site::Node(number)], &servers))
     }
 
     /// The store answers nobody.

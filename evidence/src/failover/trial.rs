@@ -87,7 +87,7 @@ impl Ready<'_> {
     /// Does it to the leader, and says what came of it. All is well again then.
     pub(super) fn measure(&self, row: Row) -> anyhow::Result<Run> {
         let victim = self.victim(row)?;
-        let faults = self.faults(row);
+        let faults = self.faults(row)?;
         let at = SystemTime::now();
         let injected: Vec<Injected<'_>> = faults.iter().map(Fault::inject).collect::<anyhow::Result<_>>()?;
         self.end(&victim)?;
@@ -116,23 +116,23 @@ impl Ready<'_> {
         self.scene.cluster.transcript(&self.mark)
     }
 
-    fn faults(&self, row: Row) -> Vec<Fault<'_>> {
+    fn faults(&self, row: Row) -> anyhow::Result<Vec<Fault<'_>>> {
         let Scene { store, cluster, first_host } = self.scene;
         let node = self.leader.number();
         let from_store = || store.cut_off(first_host + node);
         let from_peers = || cluster.cut_off_from_peers(node);
-        match row {
-            Row::CutOffFromStore => vec![from_store()],
+        Ok(match row {
+            Row::CutOffFromStore => vec![from_store()?],
             Row::CutOffFromPeers => vec![from_peers()],
             // Its end is heard by nobody.
-            Row::PowerLost => vec![from_store(), from_peers()],
+            Row::PowerLost => vec![from_store()?, from_peers()],
             Row::HelperKilled
             | Row::WorkerKilled
             | Row::CtdbdKilled
             | Row::NodeKilled
             | Row::ShutDown
             | Row::StoreFrozen => Vec::new(),
-        }
+        })
     }
 
     fn victim(&self, row: Row) -> anyhow::Result<Victim> {

@@ -5,7 +5,6 @@
 //! | [`accounts`] | the users of a cluster with authentication |
 //! | [`keys`] | who is in line for a lock in it |
 //! | [`locker`] | `etcdctl lock`, running |
-//! | `network` | the hosts of a cluster that can be cut off |
 //! | [`tls`] | certificates |
 //! | `facts` | what the cluster says of itself |
 //! | `faults` | what can be done to it |
@@ -18,7 +17,6 @@ mod faults;
 pub mod keys;
 pub mod locker;
 mod member;
-mod network;
 mod start;
 pub mod tls;
 
@@ -34,8 +32,8 @@ use super::command::{Outcome, start};
 use super::guard::Guard;
 use super::network::{Inside, Namespace};
 use super::shared::Shared;
+use super::sites::{Site, Sites};
 use member::Member;
-use network::Hosts;
 use tls::Tls;
 
 /// The guard finds the processes of a cluster by it: the cluster's directory, a slash and the member.
@@ -63,8 +61,10 @@ pub struct Setup {
     /// Clients have to name themselves, see [`accounts`]; a token lives for so long after its last use, in whole
     /// seconds.
     pub auth: Option<Duration>,
-    /// Every member has a network of its own, and so has who asks them: see `network`.
+    /// Every member has a host of its own, and so has who asks them: see [`super::sites`].
     pub own_network: bool,
+    /// How many hosts clients have there; 0 counts as 1.
+    pub nodes: usize,
     /// How long a member waits for word of its leader; `None`: etcd's second. No lease is shorter than one and a half.
     pub election: Option<Duration>,
     /// How many bytes the database may grow to; `None`: far more than a case writes.
@@ -77,7 +77,7 @@ pub struct Etcd {
     members: [Member; MEMBERS],
     setup: Setup,
     tls: Option<Tls>,
-    network: Option<Hosts>,
+    network: Option<Sites>,
     _guard: Guard,
     dir: TempDir,
     _addresses: Option<Block>,
@@ -113,18 +113,28 @@ impl Etcd {
         self.environment_as(self.setup.auth.map(|_| accounts::ROOT))
     }
 
-    /// Puts this thread, and what it starts, on the host of the clients until the returned value ends; no difference
-    /// where members have no network of their own.
+    /// Puts this thread, and what it starts, on the first host of the clients until the returned value ends; no
+    /// difference where members have no network of their own.
     pub fn enter(&self) -> anyhow::Result<Inside> {
+        self.enter_node(0)
+    }
+
+    /// The same on another of their hosts.
+    pub fn enter_node(&self, node: usize) -> anyhow::Result<Inside> {
         match &self.network {
-            Some(network) => network.client().enter(),
+            Some(network) => network.enter(Site::Node(node)),
             None => Ok(Inside::nowhere_else()),
         }
     }
 
+    /// The hosts of members and clients; an error where they have none of their own. Every partition is made of them.
+    pub fn hosts(&self) -> anyhow::Result<&Sites> {
+        self.network.as_ref().context("the members of this cluster have no network of their own")
+    }
+
     /// Gives a host of another service an interface on the members' network; it needs one.
-    pub fn attach(&self, host: &Namespace, number: usize, interface: &str) -> anyhow::Result<()> {
-        self.network.as_ref().context("the members have no network of their own")?.attach(host, number, interface)
+    pub(super) fn attach(&self, host: &Namespace, number: usize, interface: &str) -> anyhow::Result<()> {
+        self.hosts()?.attach(host, number, interface)
     }
 
     /// Runs `etcdctl` with full rights on the members that are well, and returns what it printed.

@@ -19,3 +19,4 @@ pub mod keepalived;
 pub mod moosefs;
 pub mod network;
 mod shared;
+pub mod sites;

@@ -1,12 +1,14 @@
 //! Hosts that can be cut off: a network namespace each, all on one switch, which is a bridge in a namespace of its own.
 //!
 //! No namespace has a name and none is the machine's: two clusters cannot meet, and all of it goes with the processes
-//! inside and the descriptors here. A host is cut off by taking its port out of the switch: its own interface keeps its
-//! carrier, and what it sends is not answered by anybody, not even by a refusal.
+//! inside and the descriptors here. Whatever is cut off, the switch loses it ([`losses`]): interfaces keep their carrier,
+//! and what is sent is not answered by anybody, not even by a refusal. Losses overlap freely.
 //!
 //! A thread brings itself and whatever it starts onto a host by `let _inside = host.enter()?;`: a child is born in the
 //! network of the thread that starts it, so `Launch` and `Command` need not know. The thread is put back when that value
 //! ends, since the next case may get the same one; so the value cannot leave its thread.
+
+mod losses;
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -22,8 +24,10 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use super::command::run;
 use crate::process::programs;
+pub(super) use losses::Loss;
+use losses::Losses;
 
-/// How long `ip` may take.
+/// How long `ip` or `nft` may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
 const IP: &str = "/usr/sbin/ip";
@@ -37,6 +41,7 @@ pub(super) struct Network {
     switch: Namespace,
     hosts: Vec<Namespace>,
     subnet: u8,
+    losses: Losses,
 }
 
 /// A network namespace without a name: a host. It goes with the last process inside and the last of these values.
@@ -72,9 +77,10 @@ impl Network {
     /// A switch alone, to which hosts can be attached; of one host's switches each has a subnet of its own.
     pub(super) fn switch(subnet: u8) -> anyhow::Result<Self> {
         programs::packaged(IP, PACKAGE)?;
-        let network = Self { switch: Namespace::new()?, hosts: Vec::new(), subnet };
-        network.switch.ip("link add switch type bridge\nlink set switch up\n")?;
-        Ok(network)
+        let switch = Namespace::new()?;
+        switch.ip("link add switch type bridge\nlink set switch up\n")?;
+        let losses = Losses::new(&switch)?;
+        Ok(Self { switch, hosts: Vec::new(), subnet, losses })
     }
 
     /// Gives a host that is not of this network an interface here, with the address of this number.
@@ -96,14 +102,29 @@ impl Network {
         &self.hosts[number]
     }
 
+    /// The switch loses each of these until as many calls of [`Self::restore`] have taken it back.
+    pub(super) fn lose(&self, losses: &[Loss]) -> anyhow::Result<()> {
+        self.losses.add(&self.switch, losses)
+    }
+
+    /// Takes that back.
+    pub(super) fn restore(&self, losses: &[Loss]) -> anyhow::Result<()> {
+        self.losses.remove(&self.switch, losses)
+    }
+
+    /// Whether what one sends to the other is lost.
+    pub(super) fn loses(&self, from: usize, to: usize) -> bool {
+        self.losses.includes(from, to)
+    }
+
     /// Nothing reaches it or comes from it.
     pub(super) fn cut_off(&self, number: usize) -> anyhow::Result<()> {
-        self.switch.ip(&format!("link set port{number} nomaster\n"))
+        self.lose(&[Loss::Of(number)])
     }
 
     /// Takes that back.
     pub(super) fn reconnect(&self, number: usize) -> anyhow::Result<()> {
-        self.switch.ip(&format!("link set port{number} master switch\n"))
+        self.restore(&[Loss::Of(number)])
     }
 
     /// Its cable is pulled: its interface has no carrier.
@@ -115,21 +136,6 @@ impl Network {
     pub(super) fn plug(&self, number: usize) -> anyhow::Result<()> {
         self.switch.ip(&format!("link set port{number} up\n"))
     }
-
-    /// What two of them send to each other nobody gets.
-    pub(super) fn separate(&self, one: usize, other: usize) -> anyhow::Result<()> {
-        self.at_both_ends(one, other, |peer| format!("neigh replace {peer} lladdr {NOBODY} nud permanent dev host\n"))
-    }
-
-    /// Takes that back.
-    pub(super) fn unite(&self, one: usize, other: usize) -> anyhow::Result<()> {
-        self.at_both_ends(one, other, |peer| format!("neigh del {peer} dev host\n"))
-    }
-
-    fn at_both_ends(&self, one: usize, other: usize, command: impl Fn(Ipv4Addr) -> String) -> anyhow::Result<()> {
-        self.host(one).ip(&command(address(other)))?;
-        self.host(other).ip(&command(address(one)))
-    }
 }
 
 /// The address of a host.
@@ -139,7 +145,7 @@ pub(super) fn address(number: usize) -> Ipv4Addr {
 
 impl Namespace {
     /// A host without any link.
-    pub fn new() -> anyhow::Result<Self> {
+    pub(super) fn new() -> anyhow::Result<Self> {
         // The thread that makes it stays in it, so it is one that ends.
         let made = std::thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).context("make a network namespace (needs root)")?;

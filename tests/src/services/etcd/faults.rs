@@ -1,8 +1,6 @@
 //! What can be done to a cluster.
 
-use anyhow::Context;
-
-use super::{Etcd, Hosts, MEMBERS, Member};
+use super::{Etcd, MEMBERS, Member, Site};
 use crate::fault::Fault;
 
 impl Etcd {
@@ -39,42 +37,33 @@ impl Etcd {
     /// Nothing reaches this member or comes from it, and nobody is told. What was sent meanwhile is sent again for
     /// seconds after the healing, as TCP does.
     pub fn member_cut_off(&self, member: usize) -> Fault<'_> {
-        let note = move |cut_off| self.members[member].set_cut_off(cut_off);
-        Fault::new(
-            "member cut off",
-            move || self.network()?.cut_off(member).map(|()| note(true)),
-            move || self.network()?.reconnect(member).map(|()| note(false)),
-        )
+        self.cut_off("member cut off", Site::Server(member))
     }
 
     /// This member and the others do not hear of each other; clients reach them all.
     pub fn member_alone(&self, member: usize) -> Fault<'_> {
-        let note = move |cut_off| self.members[member].set_cut_off(cut_off);
-        Fault::new(
-            "member cut off from the others",
-            move || self.network()?.separate(member).map(|()| note(true)),
-            move || self.network()?.unite(member).map(|()| note(false)),
-        )
+        let others: Vec<_> = (0..MEMBERS).filter(|&other| other != member).map(Site::Server).collect();
+        let name = "member cut off from the others";
+        match self.hosts() {
+            Ok(hosts) => hosts.apart(name, &[Site::Server(member)], &others),
+            Err(_) => Fault::new(name, || self.hosts().map(drop), || Ok(())),
+        }
     }
 
-    /// Nothing reaches the clients' host or comes from it: see [`Etcd::enter`].
+    /// Nothing reaches the clients' first host or comes from it: see [`Etcd::enter`].
     pub fn clients_cut_off(&self) -> Fault<'_> {
-        Fault::new("clients cut off", || self.network()?.cut_off_clients(), || self.network()?.reconnect_clients())
+        self.cut_off("clients cut off", Site::Node(0))
     }
 
-    /// Nothing reaches a host that was attached with this number, or comes from it, on the members' network.
-    pub fn attached_cut_off(&self, number: usize) -> Fault<'_> {
-        Fault::new(
-            "cut off from the store",
-            move || self.network()?.cut_off_attached(number),
-            move || self.network()?.reconnect_attached(number),
-        )
-    }
-
-    /// The indices of the members that run and are neither frozen nor cut off.
+    /// The indices of the members that run, are not frozen, and hear another and are heard by it.
     #[must_use]
     pub fn well(&self) -> Vec<usize> {
-        (0..MEMBERS).filter(|&member| self.members[member].is_well()).collect()
+        let has_peers = |member| self.network.as_ref().is_none_or(|network| network.peers_of(member) > 0);
+        (0..MEMBERS).filter(|&member| self.members[member].is_well() && has_peers(member)).collect()
+    }
+
+    fn cut_off(&self, name: &'static str, site: Site) -> Fault<'_> {
+        Fault::new(name, move || self.hosts()?.cut_off(site), move || self.hosts()?.reconnect(site))
     }
 
     fn all_but(&self, survivor: usize) -> Vec<&Member> {
@@ -107,10 +96,6 @@ impl Etcd {
     }
 
     pub(super) fn start_member(&self, member: usize) -> anyhow::Result<()> {
-        self.members[member].start(self.network.as_ref().map(|network| network.member(member)))
-    }
-
-    fn network(&self) -> anyhow::Result<&Hosts> {
-        self.network.as_ref().context("the members of this cluster have no network of their own")
+        self.members[member].start(self.network.as_ref().map(|network| network.host(Site::Server(member))))
     }
 }

@@ -27,7 +27,6 @@ pub(super) struct Member {
 struct State {
     running: Option<(Child, Process)>,
     frozen: bool,
-    cut_off: bool,
 }
 
 impl Member {
@@ -45,10 +44,10 @@ impl Member {
         self.place.with_extension("out")
     }
 
-    /// Whether it runs, and is neither frozen nor cut off.
+    /// Whether it runs, and is not frozen.
     pub(super) fn is_well(&self) -> bool {
         let state = self.state();
-        state.running.is_some() && !state.frozen && !state.cut_off
+        state.running.is_some() && !state.frozen
     }
 
     /// Starts it, on its own host if it has one.
@@ -99,11 +98,6 @@ impl Member {
         if let Some((mut child, _)) = state.running.take() {
             end(&mut child);
         }
-    }
-
-    /// Notes that nobody reaches it, or that it is reached again.
-    pub(super) fn set_cut_off(&self, cut_off: bool) {
-        self.state().cut_off = cut_off;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -9,10 +9,9 @@ use anyhow::Context;
 
 use super::accounts::HASH_COST;
 use super::tls::{Identity, Tls};
-use super::{Block, Etcd, Guard, Hosts, MEMBERS, Member, PLACE_VARIABLE, PROGRAMS, Setup};
+use super::{Block, Etcd, Guard, MEMBERS, Member, PLACE_VARIABLE, PROGRAMS, Setup, Site, Sites};
 use crate::process::programs;
 use crate::services::in_memory;
-use crate::services::network::address;
 
 /// Where clients ask, and where members talk to each other.
 const CLIENT_PORT: u16 = 2379;
@@ -27,12 +26,11 @@ impl Etcd {
         for (path, package) in PROGRAMS {
             programs::packaged(path, package)?;
         }
-        let own_network = setup.own_network.then(Hosts::new).transpose()?;
+        let own_network = setup.own_network.then(|| Sites::new(MEMBERS, setup.nodes.max(1))).transpose()?;
         let block = if setup.own_network { None } else { Some(Block::reserve(MEMBERS, CLIENT_PORT)?) };
-        let addresses: Vec<Ipv4Addr> = match &block {
-            Some(block) => block.all().to_vec(),
-            None => (0..MEMBERS).map(address).collect(),
-        };
+        let on_hosts = |sites: &Sites| (0..MEMBERS).map(|member| sites.address(Site::Server(member))).collect();
+        let on_loopback = block.as_ref().map(|block| block.all().to_vec());
+        let addresses: Vec<Ipv4Addr> = own_network.as_ref().map(on_hosts).or(on_loopback).unwrap_or_default();
         let dir = in_memory::directory("mutex-etcd-", ROOM).context("make the cluster's directory")?;
         let guard = Guard::over(dir.path(), PLACE_VARIABLE)?;
         let tls = setup.tls.then(|| Tls::write(dir.path(), &addresses)).transpose()?;

@@ -15,6 +15,9 @@ pub struct Options {
     /// Measures this alone, and keeps what is known of the rest: a fault, a helper, or both with a comma between
     #[arg(long, value_name = "ROW,COLUMN", value_parser = Only::parse)]
     pub only: Vec<Only>,
+    /// Prints what CTDB logged in every run
+    #[arg(short, long)]
+    pub verbose: bool,
     /// Measures nothing, and writes all anew from what is known
     #[arg(long)]
     pub draw: bool,
@@ -69,7 +72,7 @@ mod tests {
 
     fn options(only: &[&str]) -> Options {
         let only = only.iter().map(|text| Only::parse(text).unwrap()).collect();
-        Options { runs: 3, only, draw: false }
+        Options { runs: 3, only, verbose: false, draw: false }
     }
 
     #[test]

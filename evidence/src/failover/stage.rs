@@ -56,8 +56,7 @@ impl Stage {
         circumstances: &Circumstances,
         keep: impl Fn(Vec<Cell>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Vec<String>> {
-        let Circumstances { date, commit, .. } = circumstances;
-        let measured = format!("{date}, commit {commit}");
+        let measured = circumstances.when();
         let mut failures = Vec::new();
         for row in Row::ALL {
             let mut cells = Vec::new();
@@ -74,7 +73,7 @@ impl Stage {
             for number in 0..options.runs {
                 // Never two at the same moment between two broadcasts.
                 let phase = f64::from(2 * number + 1) / f64::from(2 * options.runs);
-                for (index, outcome) in self.row_once(row, &scenes, phase)?.into_iter().enumerate() {
+                for (index, outcome) in self.row_once(row, &scenes, phase, options.verbose)?.into_iter().enumerate() {
                     let column = scenes[index].0.id();
                     match outcome {
                         Ok(run) => {
@@ -125,15 +124,24 @@ impl Stage {
         row: Row,
         scenes: &[(Column, Scene<'_>)],
         phase: f64,
+        verbose: bool,
     ) -> anyhow::Result<Vec<anyhow::Result<Run>>> {
         let ready = side_by_side(scenes.iter(), |(_, scene)| scene.ready(phase));
-        if row.is_of_the_store() {
-            return self.frozen_once(&ready);
+        let runs = if row.is_of_the_store() {
+            self.frozen_once(&ready)?
+        } else {
+            side_by_side(ready.iter(), |ready| {
+                let ready = ready.as_ref().map_err(|error| anyhow!("{error:#}"))?;
+                ready.measure(row).with_context(|| ready.transcript())
+            })
+        };
+        if verbose {
+            for ((column, _), ready) in scenes.iter().zip(&ready) {
+                let transcript = ready.as_ref().map(Ready::transcript).unwrap_or_default();
+                note(&format!("{}, {}:\n{transcript}", row.id(), column.id()));
+            }
         }
-        Ok(side_by_side(ready.iter(), |ready| {
-            let ready = ready.as_ref().map_err(|error| anyhow!("{error:#}"))?;
-            ready.measure(row).with_context(|| ready.transcript())
-        }))
+        Ok(runs)
     }
 
     fn frozen_once(&self, ready: &[anyhow::Result<Ready<'_>>]) -> anyhow::Result<Vec<anyhow::Result<Run>>> {

@@ -5,8 +5,20 @@
 //! |---|---|
 //! | [`stage`] | what a backend brings: its store, nodes, and what can be done to them |
 //! | [`kind`] | the faults that are the same for every backend |
+//! | [`schedule`] | which faults come when, drawn from a seed |
+//! | [`dice`] | random numbers that are the same everywhere |
+//! | [`parent`] | what stands in ctdbd's place |
+//! | [`event`] | what happened, and when |
+//! | [`belief`] | who believed when |
+//! | [`checker`] | who believed at once with another, and whether anybody held |
 
+pub mod belief;
+pub mod checker;
+pub mod dice;
+pub mod event;
 pub mod kind;
+pub mod parent;
+pub mod schedule;
 pub mod stage;
 
 use stage::Stage;

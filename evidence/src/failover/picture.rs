@@ -12,9 +12,9 @@ use super::row::Row;
 use super::store::Kind;
 
 /// Pixels.
-const WIDTH: i32 = 1280;
+const WIDTH: i32 = 1340;
 const TOP: i32 = 104;
-const LABELS: i32 = 176;
+const LABELS: i32 = 236;
 const PANEL: i32 = 330;
 const GAP: i32 = 34;
 const BAR: i32 = 10;

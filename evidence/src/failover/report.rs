@@ -30,7 +30,10 @@ pub fn table(record: &Record) -> String {
          - *nobody*: the old leader let go, and nobody had the lock by the end of the watch.\n\
          - *never*: of one run at least; the median is that of all.\n\
          - *node's processes killed*: its kernel still says goodbye to everybody. *Host gone*: the same with the host's \
-         network, as when its power fails.\n",
+         network, as when its power fails. By default CTDB gives a silent peer up after 25 s only \
+         (`KeepaliveInterval` 5, `KeepaliveLimit` 5), and no node tries for the lock before that, whatever the helper: \
+         its elections wait for an answer of every node that they count as connected. In the last of the three rows \
+         both are set so that it takes 3 s.\n",
         watched(record)
     );
     frozen(&mut text, record);

@@ -15,6 +15,9 @@ pub enum Row {
     NodeKilled,
     /// The same, and nothing more is heard of the host, as when its power fails.
     PowerLost,
+    /// The same in a cluster whose nodes give up a silent peer after 3 s, and not after CTDB's 25 s: `KeepaliveInterval` 1,
+    /// `KeepaliveLimit` 3.
+    PowerLostNoticed,
     /// `ctdb shutdown`.
     ShutDown,
     /// What the node and the store send each other is lost; its peers hear it.
@@ -27,12 +30,13 @@ pub enum Row {
 
 impl Row {
     /// All, in the table's order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::HelperKilled,
         Self::WorkerKilled,
         Self::CtdbdKilled,
         Self::NodeKilled,
         Self::PowerLost,
+        Self::PowerLostNoticed,
         Self::ShutDown,
         Self::CutOffFromStore,
         Self::CutOffFromPeers,
@@ -48,6 +52,7 @@ impl Row {
             Self::CtdbdKilled => "ctdbd-killed",
             Self::NodeKilled => "node-killed",
             Self::PowerLost => "power-lost",
+            Self::PowerLostNoticed => "power-lost-noticed",
             Self::ShutDown => "shutdown",
             Self::CutOffFromStore => "cut-off-from-store",
             Self::CutOffFromPeers => "cut-off-from-peers",
@@ -64,6 +69,7 @@ impl Row {
             Self::CtdbdKilled => "ctdbd killed",
             Self::NodeKilled => "node's processes killed",
             Self::PowerLost => "host gone",
+            Self::PowerLostNoticed => "host gone, keepalives 1 s × 3",
             Self::ShutDown => "ctdb shutdown",
             Self::CutOffFromStore => "cut off from the store",
             Self::CutOffFromPeers => "cut off from its peers",

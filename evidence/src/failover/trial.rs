@@ -25,6 +25,13 @@ const SETTLED: Duration = Duration::from_secs(40);
 /// The leader broadcasts so often, and CTDB's tries follow from the last one that was heard.
 const BROADCAST_EVERY: Duration = Duration::from_secs(1);
 
+/// How often CTDB looks whether its peers are silent, and how often they are when it gives them up: by default, and where
+/// that is to be soon.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
+const DEFAULT_LIMIT: u32 = 5;
+const SHORT_INTERVAL: Duration = Duration::from_secs(1);
+const SHORT_LIMIT: u32 = 3;
+
 /// A cluster, and which of the store's hosts are its nodes'.
 pub(super) struct Scene<'a> {
     pub(super) store: &'a Store,
@@ -73,6 +80,28 @@ impl<'a> Scene<'a> {
         Ok(leader)
     }
 
+    /// The nodes look for silent peers more often. Those that are started later do not.
+    fn keepalives(&self) -> Fault<'_> {
+        let set = |interval: Duration, limit: u32| {
+            let [interval, limit] = [interval.as_secs(), limit.into()].map(|value: u64| value.to_string());
+            for node in self.cluster.nodes().iter().filter(|node| node.is_running()) {
+                node.ctdb(&["setvar", "KeepaliveInterval", &interval])?;
+                node.ctdb(&["setvar", "KeepaliveLimit", &limit])?;
+            }
+            Ok(())
+        };
+        Fault::new(
+            "frequent keepalives",
+            move || {
+                set(SHORT_INTERVAL, SHORT_LIMIT)?;
+                // The look that is due is still by the old interval.
+                std::thread::sleep(DEFAULT_INTERVAL);
+                Ok(())
+            },
+            move || set(DEFAULT_INTERVAL, DEFAULT_LIMIT),
+        )
+    }
+
     /// The leader of a healthy cluster, if nobody else believes.
     fn alone(&self) -> Option<&'a Node> {
         let leader = self.cluster.healthy_leader()?;
@@ -86,6 +115,8 @@ impl<'a> Scene<'a> {
 impl Ready<'_> {
     /// Does it to the leader, and says what came of it. All is well again then.
     pub(super) fn measure(&self, row: Row) -> anyhow::Result<Run> {
+        let keepalives = self.scene.keepalives();
+        let often = if row == Row::PowerLostNoticed { Some(keepalives.inject()?) } else { None };
         let victim = self.victim(row)?;
         let faults = self.faults(row)?;
         let at = SystemTime::now();
@@ -94,6 +125,7 @@ impl Ready<'_> {
         let run = self.watch(at, at + WATCHED)?;
         injected.into_iter().try_for_each(Injected::heal)?;
         self.restart()?;
+        often.map_or(Ok(()), Injected::heal)?;
         Ok(run)
     }
 
@@ -125,7 +157,7 @@ impl Ready<'_> {
             Row::CutOffFromStore => vec![from_store()?],
             Row::CutOffFromPeers => vec![from_peers()],
             // Its end is heard by nobody.
-            Row::PowerLost => vec![from_store()?, from_peers()],
+            Row::PowerLost | Row::PowerLostNoticed => vec![store.abandoned(first_host + node)?, from_peers()],
             Row::HelperKilled
             | Row::WorkerKilled
             | Row::CtdbdKilled
@@ -140,7 +172,7 @@ impl Ready<'_> {
             Row::HelperKilled => Victim::One(self.leader.helper()?),
             Row::WorkerKilled => Victim::One(self.leader.worker()?),
             Row::CtdbdKilled => Victim::Daemons,
-            Row::NodeKilled | Row::PowerLost => Victim::Node,
+            Row::NodeKilled | Row::PowerLost | Row::PowerLostNoticed => Victim::Node,
             Row::ShutDown => Victim::ShutDown,
             Row::CutOffFromStore | Row::CutOffFromPeers => Victim::None,
             Row::StoreFrozen => bail!("the store is frozen for all its clusters at once"),

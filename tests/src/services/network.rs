@@ -145,7 +145,7 @@ pub(super) fn address(number: usize) -> Ipv4Addr {
 
 impl Namespace {
     /// A host without any link.
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub fn new() -> anyhow::Result<Self> {
         // The thread that makes it stays in it, so it is one that ends.
         let made = std::thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).context("make a network namespace (needs root)")?;

@@ -6,6 +6,8 @@
 
 use std::net::Ipv4Addr;
 
+use anyhow::ensure;
+
 use super::network::{Inside, Loss, Namespace, Network, address};
 use crate::fault::Fault;
 
@@ -16,6 +18,8 @@ pub enum Site {
     Server(usize),
     /// That of a node which uses it.
     Node(usize),
+    /// One of somebody else's that was put on the switch.
+    Attached(usize),
 }
 
 /// They go with the last process inside.
@@ -31,25 +35,26 @@ impl Sites {
         Ok(Self { network: Network::new(servers + nodes + 1)?, servers, nodes })
     }
 
-    /// All that can be cut off.
+    /// All that can be cut off, but for those that were attached.
     #[must_use]
     pub fn all(&self) -> Vec<Site> {
         (0..self.servers).map(Site::Server).chain((0..self.nodes).map(Site::Node)).collect()
     }
 
     /// One of them.
-    pub(super) fn host(&self, site: Site) -> &Namespace {
-        self.network.host(self.number(site))
+    pub(super) fn host(&self, site: Site) -> anyhow::Result<&Namespace> {
+        ensure!(!matches!(site, Site::Attached(_)), "{site:?} is somebody else's host");
+        Ok(self.network.host(self.number(site)))
     }
 
     /// The same for somebody else to start processes on, and to give further links.
     pub fn another(&self, site: Site) -> anyhow::Result<Namespace> {
-        self.host(site).try_clone()
+        self.host(site)?.try_clone()
     }
 
     /// Puts this thread, and what it starts, there until the returned value ends.
     pub fn enter(&self, site: Site) -> anyhow::Result<Inside> {
-        self.host(site).enter()
+        self.host(site)?.enter()
     }
 
     /// Where the others find it.
@@ -65,7 +70,7 @@ impl Sites {
 
     /// Puts a host of others on the switch, after those here.
     pub(super) fn attach(&self, host: &Namespace, number: usize, interface: &str) -> anyhow::Result<()> {
-        self.network.attach(host, self.servers + self.nodes + 1 + number, interface)
+        self.network.attach(host, self.number(Site::Attached(number)), interface)
     }
 
     /// Nothing reaches this one or comes from it, and who asks for the facts does not reach it either.
@@ -112,6 +117,8 @@ impl Sites {
         match site {
             Site::Server(server) => server,
             Site::Node(node) => self.servers + node,
+            // After the one that asks for the facts.
+            Site::Attached(number) => self.servers + self.nodes + 1 + number,
         }
     }
 }

@@ -96,6 +96,7 @@ impl Etcd {
     }
 
     pub(super) fn start_member(&self, member: usize) -> anyhow::Result<()> {
-        self.members[member].start(self.network.as_ref().map(|network| network.host(Site::Server(member))))
+        let host = self.network.as_ref().map(|network| network.host(Site::Server(member))).transpose()?;
+        self.members[member].start(host)
     }
 }

@@ -1,6 +1,6 @@
 # The README's commands. Everything else is cargo.
 .POSIX:
-.PHONY: help demo test test-all bench mutations tidy deps vendor rpm deb
+.PHONY: help demo test test-all bench mutations failover tidy deps vendor rpm deb
 
 help:
 	@echo "make demo       build, then show a lock taken, refused and handed over (15 s)"
@@ -8,6 +8,7 @@ help:
 	@echo "make test-all   the same, with what is too long for CI, and the mutations"
 	@echo "make mutations  break each promise by a patch, and expect its test to fail"
 	@echo "make bench      against what the distribution has: time and memory, as ratios"
+	@echo "make failover   how long a cluster is without a leader after a fault, beside what the distribution has (25 min)"
 	@echo "make vendor     fetch the crates that RPMs are built from (their only step with a network)"
 	@echo "make rpm        source and binary RPMs into \$$(PACKAGES), target/packages by default"
 	@echo "make deb        Debian packages, into the same"
@@ -36,6 +37,16 @@ bench: deps
 	cargo build --quiet --release -p ctdb_mutex_rados_helper
 	cargo build --quiet --release -p ctdb_mutex_etcd_helper
 	cargo run --quiet --release -p mutex-tests --bin bench
+
+# What of it: FAILOVER="--runs 5", "--only power-lost,rados-9", "--draw"; see --help.
+FAILOVER =
+
+failover: deps
+	# Each helper alone, as for the bench.
+	cargo build --quiet --release -p ctdb_mutex_file_helper
+	cargo build --quiet --release -p ctdb_mutex_rados_helper
+	cargo build --quiet --release -p ctdb_mutex_etcd_helper
+	cargo run --quiet --release -p mutex-evidence --bin failover -- $(FAILOVER)
 
 # Where `make rpm` and `make deb` put what they have built.
 PACKAGES = target/packages

@@ -76,6 +76,23 @@ mod tests {
         assert_eq!(replaced(&page, "one", "old").unwrap(), TEXT);
     }
 
+    /// Figures are written by programs alone.
+    #[test]
+    fn no_figure_stands_outside_a_part() {
+        let mut page = fs::read_to_string(top().join(PAGE)).unwrap();
+        let begin =
+            |page: &str| page.split("<!-- ").find_map(|text| Some(text.split_once(": begin -->")?.0.to_owned()));
+        let mut parts = 0;
+        while let Some(part) = begin(&page) {
+            let (before, _, after) = split(&page, &part).unwrap();
+            page = [before, after].concat().replace(&format!("<!-- {part}: begin --><!-- {part}: end -->"), "");
+            parts += 1;
+        }
+        assert!(parts > 0);
+        let with_figures: Vec<&str> = page.lines().filter(|line| line.contains(|c: char| c.is_ascii_digit())).collect();
+        assert!(with_figures.is_empty(), "{with_figures:?}");
+    }
+
     #[test]
     fn a_page_without_the_part_is_an_error_that_names_it() {
         let error = replaced(TEXT, "two", "").unwrap_err().to_string();

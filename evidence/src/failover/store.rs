@@ -10,10 +10,11 @@ use std::time::Duration;
 use anyhow::Context;
 use mutex_tests::fault::Fault;
 use mutex_tests::services::ceph::{self, ADMIN, CONF_VARIABLE, Ceph, POOL};
+use mutex_tests::services::cephfs::{self, CephFs};
+use mutex_tests::services::cluster_fs::ClusterFs;
 use mutex_tests::services::ctdb::view::Common;
 use mutex_tests::services::etcd::{self, Etcd};
 use mutex_tests::services::network::Namespace;
-use mutex_tests::services::shared_fs::{AtDeath, Held, SharedFs};
 use mutex_tests::services::sites::{Site, Sites};
 
 use super::column::Column;
@@ -25,7 +26,7 @@ pub enum Kind {
     Rados,
     /// Three members.
     Etcd,
-    /// A file system whose server keeps the locks, mounted once a node.
+    /// CephFS, mounted once a node by `ceph-fuse`.
     File,
 }
 
@@ -50,7 +51,7 @@ impl fmt::Display for Kind {
         out.write_str(match self {
             Self::Rados => "RADOS",
             Self::Etcd => "etcd",
-            Self::File => "a file",
+            Self::File => "a file on CephFS",
         })
     }
 }
@@ -58,9 +59,9 @@ impl fmt::Display for Kind {
 /// Where all of Ceph runs.
 const SERVER: Site = Site::Server(0);
 
-/// A client of the file system that has been silent for so long loses its session, and its locks with it. More than
-/// RECHECK + PING-TIMEOUT of our helper (15 s), as its manual page asks for; less than CephFS's 60 s, so that runs end.
-const SESSION_TIME: Duration = Duration::from_secs(20);
+/// A client of CephFS that has been silent for so long loses its session, and its locks with it, up to 9 s later. The least
+/// that Ceph allows; 60 s by default, and then 300, for which nobody would wait here.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running store. It has to outlive the clusters on it.
 pub(super) enum Store {
@@ -71,7 +72,7 @@ pub(super) enum Store {
 
 /// The file system, and the place at which every node finds its own mount of it.
 pub(super) struct Files {
-    fs: SharedFs,
+    fs: Box<CephFs>,
     place: PathBuf,
 }
 
@@ -84,10 +85,14 @@ impl Store {
                 Ok(Self::Etcd(Box::new(Etcd::start(setup)?)))
             }
             Kind::File => {
-                let fs = SharedFs::mount(hosts, SESSION_TIME)?;
+                let setup = cephfs::Setup {
+                    nodes: Some(hosts),
+                    session_timeout: Some(SESSION_TIMEOUT),
+                    ..cephfs::Setup::default()
+                };
+                let fs = Box::new(CephFs::start(setup)?);
                 // Beside the mounts, so that it goes with them, however this ends.
-                let mounts = fs.lock_file(0).ancestors().nth(3).context("mounts without a directory")?.to_owned();
-                let place = mounts.join("on-each-node");
+                let place = fs.mount_point(0).with_file_name("on-each-node");
                 fs::create_dir(&place).with_context(|| format!("make {}", place.display()))?;
                 Ok(Self::File(Files { fs, place }))
             }
@@ -136,7 +141,7 @@ impl Store {
         match self {
             Self::Rados { .. } | Self::Etcd(_) => None,
             Self::File(files) => {
-                let leads_to = hosts.map(|host| files.directory(host)).collect();
+                let leads_to = hosts.map(|host| files.fs.mount_point(host).to_owned()).collect();
                 Some(Common { path: files.place.clone(), leads_to })
             }
         }
@@ -147,19 +152,19 @@ impl Store {
         let hosts = match self {
             Self::Rados { hosts, .. } => hosts,
             Self::Etcd(etcd) => etcd.hosts()?,
-            Self::File(files) => return Ok(files.fs.held_back(Held::Link, vec![number])),
+            Self::File(files) => return Ok(files.fs.mount_cut_off(number)),
         };
         let all = hosts.all();
         let servers: Vec<Site> = all.into_iter().filter(|site| matches!(site, Site::Server(_))).collect();
         Ok(hosts.apart("cut off from the store", &[Site::Node(number)], &servers))
     }
 
-    /// The host of this number is about to go, and the store is to hear nothing of it.
-    pub(super) fn abandoned(&self, number: usize) -> anyhow::Result<Fault<'_>> {
+    /// What the host of this number has of the store in its kernel is gone, as after a restart of the host; nothing where
+    /// it has nothing there. In the way of processes that wait for a mount that hangs.
+    pub(super) fn host_ended(&self, number: usize) -> Option<Fault<'_>> {
         match self {
-            // A mount that hangs would keep the processes that are to be killed.
-            Self::File(files) => Ok(files.fs.client_killed(number, AtDeath::Kept)),
-            Self::Rados { .. } | Self::Etcd(_) => self.cut_off(number),
+            Self::File(files) => Some(files.fs.client_killed(number)),
+            Self::Rados { .. } | Self::Etcd(_) => None,
         }
     }
 
@@ -168,16 +173,7 @@ impl Store {
         match self {
             Self::Rados { ceph, .. } => ceph.osds_frozen(),
             Self::Etcd(etcd) => etcd.all_frozen(),
-            Self::File(files) => files.fs.held_back(Held::Everything, (0..files.fs.nodes()).collect()),
+            Self::File(files) => files.fs.frozen(),
         }
-    }
-}
-
-impl Files {
-    /// The directory of the lock files, as a host sees it.
-    fn directory(&self, host: usize) -> PathBuf {
-        let mut directory = self.fs.lock_file(host);
-        directory.pop();
-        directory
     }
 }

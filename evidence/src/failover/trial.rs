@@ -16,7 +16,7 @@ use super::row::Row;
 use super::store::Store;
 
 /// For how long a new leader is waited for. CTDB gives a silent peer up after 25 s, and tries for the lock every 5 s.
-pub(super) const WATCHED: Duration = Duration::from_secs(45);
+pub(super) const WATCHED: Duration = Duration::from_secs(60);
 
 /// What a cluster needs to be healthy again, tries of former faults that still wait for their store included; after that
 /// it is started anew.
@@ -119,11 +119,16 @@ impl Ready<'_> {
         let often = if row == Row::PowerLostNoticed { Some(keepalives.inject()?) } else { None };
         let victim = self.victim(row)?;
         let faults = self.faults(row)?;
-        let at = SystemTime::now();
+        let cut_off = SystemTime::now();
         let injected: Vec<Injected<'_>> = faults.iter().map(Fault::inject).collect::<anyhow::Result<_>>()?;
+        // Who is about to be killed has not failed before.
+        let at = if matches!(victim, Victim::None) { cut_off } else { SystemTime::now() };
         self.end(&victim)?;
         let run = self.watch(at, at + WATCHED)?;
         injected.into_iter().try_for_each(Injected::heal)?;
+        if row == Row::CutOffFromStore {
+            self.start_host_again()?;
+        }
         self.restart()?;
         often.map_or(Ok(()), Injected::heal)?;
         Ok(run)
@@ -157,7 +162,10 @@ impl Ready<'_> {
             Row::CutOffFromStore => vec![from_store()?],
             Row::CutOffFromPeers => vec![from_peers()],
             // Its end is heard by nobody.
-            Row::PowerLost | Row::PowerLostNoticed => vec![store.abandoned(first_host + node)?, from_peers()],
+            Row::PowerLost | Row::PowerLostNoticed => {
+                let ended = store.host_ended(first_host + node);
+                [from_store()?, from_peers()].into_iter().chain(ended).collect()
+            }
             Row::HelperKilled
             | Row::WorkerKilled
             | Row::CtdbdKilled
@@ -187,6 +195,16 @@ impl Ready<'_> {
             Victim::Node => self.leader.kill(),
             Victim::ShutDown => self.leader.shut_down(),
         }
+    }
+
+    /// A host that a cluster file system has sent away has to be started again, or its mount stays dead.
+    fn start_host_again(&self) -> anyhow::Result<()> {
+        if let Some(ended) = self.scene.store.host_ended(self.scene.first_host + self.leader.number()) {
+            let ended = ended.inject()?;
+            self.leader.kill()?;
+            ended.heal()?;
+        }
+        Ok(())
     }
 
     /// Starts what has ended.

@@ -186,7 +186,8 @@ fn frozen(text: &mut String, record: &Record) {
     if !known.is_empty() {
         let _ = writeln!(
             text,
-            "- *{}*: {}, then it answers again; the seconds count from the freeze.",
+            "- *{}*: {}, then it answers again; the seconds count from the freeze. OSDs that were frozen for so long answer \
+             up to 8 s after the thaw only, when their read leases are renewed (Ceph's bug 53806).",
             Row::StoreFrozen,
             known.join(", ")
         );

@@ -34,9 +34,7 @@ impl Kind {
     /// All, in the table's order.
     pub const ALL: [Self; 3] = [Self::Rados, Self::Etcd, Self::File];
 
-    /// For how long the store is frozen: longer than any lease on it, or than RECHECK + PING-TIMEOUT of a file (15 s). Not
-    /// longer than 16 s where Ceph is: OSDs whose read leases have run out may take 8 s more after the thaw (Ceph's bug
-    /// 53806), and that would be measured instead.
+    /// For how long the store is frozen: longer than any lease on it, or than RECHECK + PING-TIMEOUT of a file (15 s).
     #[must_use]
     pub fn frozen_for(self) -> Duration {
         Duration::from_secs(match self {

@@ -185,6 +185,7 @@ impl Canvas<'_> {
                     self.words("once never", (left + PANEL - 4, middle), 11, &INK, HPos::Right)?;
                 }
             }
+            Outcome::Kept if row == Row::CutOffFromPeers => endless("none: who has the lock goes on")?,
             Outcome::Kept => endless(&format!("never: the old one still believes after {watched} s"))?,
             Outcome::Nobody => endless(&format!("never: nobody leads after {watched} s"))?,
             Outcome::DidNotStart => {

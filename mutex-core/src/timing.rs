@@ -1,27 +1,30 @@
 //! When to renew, how long a call may take, when to give up: everything derives from one base number, here.
 //!
-//! For a **lease** L (RADOS, etcd), with the margin M = 200 ms + what the store's clock may be off:
+//! For a **lease** L (RADOS, etcd), with S = 200 ms for scheduling, E for what the store's clock may be off, and M = S + E:
 //!
 //! ```text
 //! 0            the request is sent; the lease's age counts from here
 //! R = L/5      the next renewal is sent; it may take T = L/4, then it is dropped and tried again
 //! D = L - M    no renewal was answered: the supervisor closes the pipe, CTDB sees the end
-//! D + M/2      the supervisor has not closed it: the worker kills the supervisor, which closes it
-//! L            the store may give the lock to another
+//! D + S/2      the supervisor has not closed it: the worker kills the supervisor, which closes it
+//! L - E        a store whose clock is off as far as it may be gives the lock to another
+//! L            any other store may
 //! ```
+//!
+//! The kill does not wait for half of M: what the clock may be off is the store's, and nobody here may spend it.
 //!
 //! Two calls must fit between the first renewal and the end: R + 2T <= D, or the lease is refused.
 //!
 //! For a store without leases (**proofs**, files) the same table with L = the start of a proof + PING-TIMEOUT:
 //! the lock goes with the worker's process, so a late answer needs no undoing, and a store that hangs is only
-//! noticed by the proof that has no answer. M = 200 ms.
+//! noticed by the proof that has no answer. M = S.
 //!
 //! For a lock **without expiry** (RADOS with lease 0) there is no deadline once the first renewal has made it so: a store
 //! that hangs gives it to nobody else.
 //! It is verified in the rhythm of the lease with which it was tried. Nobody notices a worker of it that is stopped, so
 //! a lock that an admin breaks behind such a worker is lost without a word.
 //!
-//! With a **grace** N (`--grace-milliseconds`, for a reader that has more to end than CTDB has) D, and with it D + M/2,
+//! With a **grace** N (`--grace-milliseconds`, for a reader that has more to end than CTDB has) D, and with it D + S/2,
 //! comes N earlier, and the lock is given back N after the pipe's end, or at a second signal: the reader has that long to
 //! end before the lease does. What a store may stall for (P3) shrinks by N: R + 2T <= D - N, or the grace is refused.
 
@@ -103,15 +106,16 @@ impl Timing {
         Ok(Self { kind, renew_every: recheck, call: ping_timeout, margin, grace: Duration::ZERO })
     }
 
-    /// For a store that never forgets the lock. A try takes it with a lease of `try_lease`, the first renewal, right after
-    /// it, without one, and it is verified in the rhythm of such a lease.
+    /// For a store that never forgets the lock. A try takes it with a lease of `try_lease`, by a clock that may be off by
+    /// `store_clock_error`, the first renewal, right after it, without one, and it is verified in the rhythm of such a
+    /// lease.
     #[must_use]
-    pub fn without_expiry(try_lease: Duration) -> Self {
+    pub fn without_expiry(try_lease: Duration, store_clock_error: Duration) -> Self {
         Self {
             kind: Kind::NoExpiry { try_lease },
             renew_every: try_lease / 5,
             call: try_lease / 4,
-            margin: SCHEDULING_MARGIN,
+            margin: SCHEDULING_MARGIN + store_clock_error,
             grace: Duration::ZERO,
         }
     }
@@ -184,9 +188,10 @@ impl Timing {
         })
     }
 
-    /// When the worker kills a supervisor that has not closed the pipe at `deadline`.
+    /// When the worker kills a supervisor that has not closed the pipe at `deadline`: while there is time left for its
+    /// death, and none of what the store's clock may be off is spent.
     pub(crate) fn kill_supervisor_at(&self, deadline: BootTime) -> BootTime {
-        deadline + self.margin / 2
+        deadline + SCHEDULING_MARGIN / 2
     }
 
     /// From the end of the pipe until the lock may go.
@@ -343,8 +348,27 @@ mod tests {
     fn a_lease_counts_from_the_send_however_late_the_answer() {
         let timing = Timing::lease(Duration::from_secs(9), RADOS_CLOCK_ERROR).unwrap();
         assert_eq!(timing.deadline(at(0), at(2000)), Some(at(8300)));
-        assert_eq!(timing.kill_supervisor_at(at(8300)), at(8650));
+        assert_eq!(timing.kill_supervisor_at(at(8300)), at(8400));
         assert_eq!(timing.next(at(0), at(5)), Some(at(1800)));
+    }
+
+    /// Whoever has to be killed, and whoever reads the pipe, has ended 100 ms before a store whose clock is off gives the
+    /// lock to another.
+    #[test]
+    fn what_the_stores_clock_may_be_off_is_nobodys_to_spend() {
+        for error in [Duration::ZERO, RADOS_CLOCK_ERROR] {
+            for grace in [Duration::ZERO, Duration::from_millis(300)] {
+                let lease = Duration::from_secs(9);
+                let timings = [Timing::lease(lease, error).unwrap(), Timing::without_expiry(lease, error)];
+                for timing in timings.map(|timing| timing.with_grace(grace).unwrap()) {
+                    let first = timing.first_deadline(at(0), at(5));
+                    let unacknowledged = timing.acknowledge_by(at(5), first);
+                    let killed = first.map(|first| timing.kill_supervisor_at(first)).unwrap();
+                    assert_eq!(killed + grace + Duration::from_millis(100) + error, at(9000));
+                    assert!(unacknowledged <= killed);
+                }
+            }
+        }
     }
 
     #[test]
@@ -360,11 +384,11 @@ mod tests {
         let grace = Duration::from_millis(500);
         let rados = Timing::lease(Duration::from_secs(4), RADOS_CLOCK_ERROR).unwrap().with_grace(grace).unwrap();
         assert_eq!(rados.deadline(at(0), at(10)), Some(at(2800)));
-        assert_eq!(rados.kill_supervisor_at(at(2800)), at(3150));
+        assert_eq!(rados.kill_supervisor_at(at(2800)), at(2900));
         let file = Timing::proof(Duration::from_secs(1), Duration::from_secs(2)).unwrap().with_grace(grace).unwrap();
         assert_eq!(file.deadline(at(0), at(3)), Some(at(1000 + 2000 - 200 - 500)));
-        let forever = Timing::without_expiry(Duration::from_secs(9)).with_grace(grace).unwrap();
-        assert_eq!(forever.first_deadline(at(0), at(3)), Some(at(9000 - 200 - 500)));
+        let forever = Timing::without_expiry(Duration::from_secs(9), RADOS_CLOCK_ERROR).with_grace(grace).unwrap();
+        assert_eq!(forever.first_deadline(at(0), at(3)), Some(at(9000 - 700 - 500)));
         assert_eq!(forever.deadline(at(0), at(3)), None);
         assert_eq!(
             rados.to_string(),
@@ -383,7 +407,8 @@ mod tests {
         assert!(file.with_grace(Duration::from_millis(1001)).is_err());
         let without_proofs = Timing::proof(Duration::ZERO, Duration::from_secs(1)).unwrap();
         assert!(without_proofs.with_grace(Duration::from_secs(60)).is_ok());
-        assert!(Timing::without_expiry(Duration::from_secs(9)).with_grace(Duration::from_secs(3)).is_err());
+        let forever = Timing::without_expiry(Duration::from_secs(9), RADOS_CLOCK_ERROR);
+        assert!(forever.with_grace(Duration::from_secs(3)).is_err());
     }
 
     #[test]

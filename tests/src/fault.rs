@@ -26,6 +26,13 @@ impl<'a> Fault<'a> {
         self.name
     }
 
+    /// Does it, and returns what takes it back: for who has many at once, and an end of his own for all.
+    pub fn begin(self) -> anyhow::Result<Box<dyn FnOnce() -> anyhow::Result<()> + 'a>> {
+        let Self { name, inject, heal } = self;
+        inject().map_err(|error| error.context(format!("inject the fault {name:?}")))?;
+        Ok(Box::new(move || heal().map_err(|error| error.context(format!("heal the fault {name:?}")))))
+    }
+
     /// Does it. It is taken back when the returned value ends, so also when the case fails.
     pub fn inject(&self) -> anyhow::Result<Injected<'_>> {
         (self.inject)().map_err(|error| error.context(format!("inject the fault {:?}", self.name)))?;

@@ -46,6 +46,8 @@ pub enum Ended {
 /// What is known of a node at a point of its history.
 #[derive(Default)]
 struct Node {
+    /// Its parent was killed, and there is no new one yet.
+    dead: bool,
     /// The belief that lasts, with its beginning.
     believes: Option<Moment>,
     lock: Option<usize>,
@@ -78,6 +80,7 @@ pub fn beliefs(history: &[Event]) -> Vec<Belief> {
             }
         };
         match what {
+            What::Parent { .. } if node.dead => {}
             What::Parent { said: Said::Started { .. }, .. } => {
                 (node.lock, node.thawed) = (None, None);
                 node.over.clear();
@@ -108,8 +111,9 @@ pub fn beliefs(history: &[Event]) -> Vec<Belief> {
             What::ParentEnds { .. } => {
                 let until = node.stopped.map_or(at, |stop| stop.from);
                 end(node, until, Ended::Killed);
-                *node = Node::default();
+                *node = Node { dead: true, ..Node::default() };
             }
+            What::ParentBegins { .. } => node.dead = false,
             What::ParentStopped { whole_node, .. } => {
                 node.stopped = Some(Stop { from: at, until: None, whole_node: *whole_node });
             }
@@ -155,6 +159,7 @@ impl What {
     pub fn node(&self) -> Option<usize> {
         match *self {
             Self::Parent { node, .. }
+            | Self::ParentBegins { node }
             | Self::ParentEnds { node }
             | Self::ParentStopped { node, .. }
             | Self::ParentGoesOn { node } => Some(node),
@@ -300,6 +305,11 @@ pub(crate) mod tests {
             said(1, 0, STARTED),
             said(5, 0, Said::Byte('0')),
             killed(50),
+            // Between that and the kill: nobody acts on it any more.
+            said(50, 0, Said::Terminates),
+            said(51, 0, STARTED),
+            said(52, 0, Said::Byte('0')),
+            event(55, What::ParentBegins { node: 0 }),
             said(60, 0, STARTED),
             said(65, 0, Said::Byte('0')),
             stopped(80, 0, false),

@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::belief::{Belief, Ended, beliefs};
-use super::event::{Event, Moment, What};
+use super::event::{Event, Moment, Said, What};
 use super::stage::Times;
 
 /// A lock that is free is taken by the next try: that is so long in coming, at most, on a busy machine.
@@ -92,6 +92,8 @@ pub struct Verdict {
     pub quiets: Vec<Result<Duration, Duration>>,
     /// The shortest time from an end of the pipe to the next belief of another node.
     pub closest: Option<Duration>,
+    /// Times in which a parent that held was not run though nobody had stopped it.
+    pub busy: Vec<Duration>,
 }
 
 impl Rules {
@@ -102,11 +104,12 @@ impl Rules {
         self.excused.get(kind).copied().or_else(own)
     }
 
-    /// Until when a holder has to be there in a quiet.
-    #[must_use]
-    pub fn holder_within(&self) -> Duration {
-        self.times.free + NEXT_TRY
-    }
+}
+
+/// Within what time a holder has to be there in a quiet.
+#[must_use]
+pub fn holder_within(times: &Times) -> Duration {
+    times.free + NEXT_TRY
 }
 
 impl Overlap {
@@ -153,7 +156,23 @@ pub fn check(history: &[Event], rules: &Rules) -> Verdict {
     let losses = lost().map(|belief| (belief.until, blame(belief.until, &hits, rules.times.lease))).collect();
     let closest = lost().filter_map(|belief| next_after(belief, &beliefs)).min();
     let quiets = quiets(history, &beliefs, rules);
-    Verdict { overlaps, losses, quiets, closest, hits, beliefs }
+    Verdict { overlaps, losses, quiets, closest, busy: busy(history), hits, beliefs }
+}
+
+/// The pauses of the parents' loops that no stop explains.
+fn busy(history: &[Event]) -> Vec<Duration> {
+    let mut went_on: BTreeMap<usize, Moment> = BTreeMap::new();
+    let mut found = Vec::new();
+    for Event { at, what } in history {
+        match what {
+            What::ParentGoesOn { node } => drop(went_on.insert(*node, *at)),
+            What::Parent { node, said: Said::Still { looked } } if went_on.get(node).is_none_or(|on| on < looked) => {
+                found.push(at.since(*looked));
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Every two beliefs of two nodes that overlap, and where.
@@ -218,6 +237,7 @@ fn hits(history: &[Event]) -> Vec<Hit> {
                 there: over,
                 until: over,
             }),
+            What::Missed { fault } => all.retain(|hit| hit.fault != *fault),
             What::Injected { fault } => {
                 all.iter_mut().filter(|hit| hit.fault == *fault).for_each(|hit| hit.there = *at);
             }
@@ -236,7 +256,7 @@ fn quiets(history: &[Event], beliefs: &[Belief], rules: &Rules) -> Vec<Result<Du
         let ends = history[index..].iter().find(|event| event.what == What::QuietEnds)?.at;
         let holds = beliefs.iter().filter(|belief| belief.until > event.at && belief.from < ends);
         let first = holds.map(|belief| belief.from.since(event.at)).min();
-        let limit = rules.holder_within();
+        let limit = holder_within(&rules.times);
         match first {
             Some(time) if time <= limit => Some(Ok(time)),
             Some(time) => Some(Err(time)),
@@ -251,7 +271,6 @@ mod tests {
     use super::*;
     use crate::campaign::belief::tests::{event, goes_on, ms, said, stopped};
     use crate::campaign::dice::Dice;
-    use crate::campaign::event::Said;
 
     const STARTED: Said = Said::Started { helper: 1 };
     const HELD: Said = Said::Byte('0');
@@ -383,6 +402,13 @@ mod tests {
         assert_eq!(verdict.locks(), 2);
         assert_eq!(blame(ms(110 + 4001), &verdict.hits, Duration::from_secs(4)), None);
         assert_eq!(blame(ms(99), &verdict.hits, Duration::from_secs(4)), None);
+    }
+
+    #[test]
+    fn a_parent_that_nobody_stopped_and_that_did_not_run_was_kept_from_it() {
+        let still = |at, looked| said(at, 0, Said::Still { looked: ms(looked) });
+        let history = [said(1, 0, HELD), stopped(10, 0, false), goes_on(500, 0), still(501, 9), still(700, 600)];
+        assert_eq!(check(&history, &rules()).busy, [Duration::from_millis(100)]);
     }
 
     #[test]

@@ -70,7 +70,12 @@ pub enum What {
         /// What it said.
         said: Said,
     },
-    /// A parent is about to be killed: what it believes ends here.
+    /// A parent is about to be started.
+    ParentBegins {
+        /// Its node.
+        node: usize,
+    },
+    /// A parent is about to be killed: what it believes ends here, and what it says after this is nothing.
     ParentEnds {
         /// Its node.
         node: usize,
@@ -97,6 +102,11 @@ pub enum What {
         node: Option<usize>,
         /// What it hits, for people.
         whom: String,
+    },
+    /// It found nothing to hit, and did not come.
+    Missed {
+        /// Its number.
+        fault: usize,
     },
     /// It is there.
     Injected {
@@ -156,11 +166,13 @@ impl fmt::Display for What {
                 Said::Terminates => write!(f, "node {node}: sends SIGTERM"),
                 Said::Failed => write!(f, "node {node}: cannot start a helper"),
             },
+            Self::ParentBegins { node } => write!(f, "node {node}: has a new parent"),
             Self::ParentEnds { node } => write!(f, "node {node}: its parent is killed"),
             Self::ParentStopped { node, whole_node: false } => write!(f, "node {node}: its parent is frozen"),
             Self::ParentStopped { node, whole_node: true } => write!(f, "node {node}: is frozen whole"),
             Self::ParentGoesOn { node } => write!(f, "node {node}: goes on"),
             Self::Injecting { fault, kind, whom, .. } => write!(f, "fault {fault}: {kind}, {whom}: comes"),
+            Self::Missed { fault } => write!(f, "fault {fault}: finds nothing to hit"),
             Self::Injected { fault } => write!(f, "fault {fault}: is there"),
             Self::Healing { fault } => write!(f, "fault {fault}: goes"),
             Self::Healed { fault } => write!(f, "fault {fault}: is gone"),

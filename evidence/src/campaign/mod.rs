@@ -11,15 +11,27 @@
 //! | [`event`] | what happened, and when |
 //! | [`belief`] | who believed when |
 //! | [`checker`] | who believed at once with another, and whether anybody held |
+//! | [`log`] | what has happened so far, as it is told |
+//! | [`node`] | a host, its parent, and what is done to its processes |
+//! | [`subject`] | whose helper is under trial |
+//! | [`run`] | one campaign |
+//! | [`tally`] | what a run came to, in numbers |
+//! | [`etcd`] | the stage of etcd |
 
 pub mod belief;
 pub mod checker;
 pub mod dice;
 pub mod event;
+pub mod etcd;
 pub mod kind;
+pub mod log;
+pub mod node;
 pub mod parent;
+pub mod run;
 pub mod schedule;
 pub mod stage;
+pub mod subject;
+pub mod tally;
 
 use stage::Stage;
 
@@ -29,5 +41,5 @@ pub type NewStage = fn(nodes: usize) -> anyhow::Result<Box<dyn Stage>>;
 /// The backends, by the name that the command line has for them.
 #[must_use]
 pub fn backends() -> Vec<(&'static str, NewStage)> {
-    Vec::new()
+    vec![("etcd", |nodes| Ok(Box::new(etcd::EtcdStage::start(nodes)?)))]
 }

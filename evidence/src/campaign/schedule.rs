@@ -104,8 +104,8 @@ impl Schedule {
         let lasts = match kind.span {
             Span::HalfLease => part(dice, 35, 65),
             Span::Lease => part(dice, 80, 130),
-            Span::Mixed if dice.percent(50) => part(dice, 10, 70),
-            Span::Mixed => part(dice, 70, 200),
+            Span::Mixed if dice.percent(35) => part(dice, 10, 70),
+            Span::Mixed => part(dice, 90, 200),
             Span::Moment => part(dice, 10, 70),
         };
         let (member, bits) = (dice.below(members), dice.next());

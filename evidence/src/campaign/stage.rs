@@ -12,6 +12,7 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,6 +60,9 @@ pub trait Stage {
     /// The campaign injects it and heals it later, with other faults in between: several may hit one member or node at
     /// once, also of one kind. So what a fault does must be counted (see [`Counted`]), and healing one must not heal
     /// another. Neither may wait for the store: a start is begun, not waited for; 0.1 s is much.
+    ///
+    /// A fault that finds nothing to hit when it is injected (nobody holds the lock that it is to break) says so by the
+    /// error [`NothingToHit`]: then it is tried again later. Any other error ends the campaign.
     ///
     /// # Errors
     /// Where this stage has no such kind.
@@ -177,6 +181,18 @@ pub struct Blow {
     /// How long it will last, for faults that must know beforehand.
     pub lasts: Duration,
 }
+
+/// The error of a fault that finds nothing to hit, and has done nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NothingToHit;
+
+impl fmt::Display for NothingToHit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is nothing to hit")
+    }
+}
+
+impl std::error::Error for NothingToHit {}
 
 /// Something that several faults do at once and that is done once: a member is frozen by the first of them, and goes on
 /// after the last.

@@ -4,6 +4,9 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`lock`] | who has a lock in it |
+//! | [`apart`] | one on a host of its own, with clients on hosts of theirs |
+//! | [`clock`] | the wall clocks of its OSDs |
+//! | [`spread`] | one whose daemons have a host each, as have its clients |
 //! | `admin_socket` | a question to one of its daemons |
 //! | `daemon` | one process of it |
 //! | `faults` | what can be done to it |
@@ -12,11 +15,14 @@
 //! | `start` | how it comes up |
 
 mod admin_socket;
+pub mod apart;
+pub mod clock;
 mod daemon;
 mod faults;
 mod files;
 pub mod lock;
 mod mds;
+pub mod spread;
 mod start;
 
 use std::path::{Path, PathBuf};
@@ -30,7 +36,9 @@ use tempfile::TempDir;
 use super::addresses::Block;
 use super::command::{Outcome, run, start};
 use super::guard::Guard;
+use super::network::{Inside, Namespace};
 use super::shared::Shared;
+use crate::wait::wait_for;
 pub(super) use daemon::Daemon;
 use lock::LockInfo;
 pub(super) use start::ForFiles;
@@ -89,6 +97,8 @@ pub struct Ceph {
     mgr: Option<Daemon>,
     osds: Vec<Daemon>,
     mds: Vec<Daemon>,
+    /// Where its commands are run, if not where the thread is.
+    admin: Option<Namespace>,
     conf: PathBuf,
     _guard: Guard,
     dir: TempDir,
@@ -104,6 +114,7 @@ impl Ceph {
 
     /// Runs a `ceph` command and returns what it printed. Each takes a third of a second of CPU time.
     pub fn ceph(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let _inside = self.enter_admin()?;
         run(self.command(CEPH).args(arguments), COMMAND_LIMIT)
     }
 
@@ -114,7 +125,13 @@ impl Ceph {
     }
 
     fn rados_outcome(&self, arguments: &[&str]) -> anyhow::Result<Outcome> {
+        let _inside = self.enter_admin()?;
         start(self.command(RADOS).args(RADOS_TICK).args(RADOS_LIMITS).args(arguments), COMMAND_LIMIT)?.outcome()
+    }
+
+    /// Puts this thread where the cluster's commands find it.
+    fn enter_admin(&self) -> anyhow::Result<Option<Inside>> {
+        self.admin.as_ref().map(Namespace::enter).transpose()
     }
 
     /// Its directory.
@@ -160,6 +177,22 @@ impl Ceph {
         let map: serde_json::Value = serde_json::from_str(&self.ceph(&arguments)?).context("parse ceph osd map")?;
         let primary = map.get("acting_primary").and_then(serde_json::Value::as_u64);
         Ok(usize::try_from(primary.with_context(|| format!("{object} has no primary"))?)?)
+    }
+
+    /// One of an OSD's lists of operations, such as `dump_ops_in_flight`; at once, also on a busy machine.
+    pub fn operations(&self, osd: &str, list: &str) -> anyhow::Result<serde_json::Value> {
+        let socket = files::admin_socket_of(self.dir(), osd);
+        let answer = admin_socket::ask(&socket, &serde_json::json!({ "prefix": list }), COMMAND_LIMIT)?;
+        serde_json::from_str(&answer).with_context(|| format!("parse {list} of {osd}"))
+    }
+
+    /// Makes this OSD answer for an object of the pool, and waits until it does: as an admin does, or a cluster that puts
+    /// its data elsewhere.
+    pub fn let_answer(&self, osd: usize, object: &str) -> anyhow::Result<()> {
+        let other = format!("osd.{}", self.primary_of(None, object)?);
+        self.ceph(&["osd", "primary-affinity", &other, "0"])?;
+        let answers = || self.primary_of(None, object).is_ok_and(|primary| primary == osd).then_some(());
+        wait_for(&format!("OSD {osd} to answer for {object}"), COMMAND_LIMIT, answers).map(drop)
     }
 
     /// Adds a user with these capabilities, each the kind of daemon and what may be done there. Returns the file with

@@ -44,7 +44,10 @@ while unmount 2>/dev/null; look 2>/dev/null; [ -n "$left" ] && [ "$round" -lt 10
     before=$left
     for found in $left; do
         pid=${found#/proc/}
-        kill -KILL "${pid%/*}" 2>/dev/null
+        pid=${pid%/*}
+        kill -KILL "$pid" 2>/dev/null
+        # libfaketime's, which would be in the way of another process of that number.
+        rm -f "/dev/shm/faketime_shm_$pid" "/dev/shm/sem.faketime_sem_$pid"
     done
     round=$((round + 1))
 done

@@ -4,6 +4,7 @@
 //! no harm; the others have one each.
 
 mod break_lock;
+mod clocks;
 mod conf;
 mod cost;
 mod errors;
@@ -40,6 +41,7 @@ type Case = (&'static str, fn() -> anyhow::Result<()>);
 fn main() {
     let cases = [
         faults::CASES,
+        clocks::CASES,
         no_expiry::CASES,
         finding::CASES,
         status::CASES,
@@ -111,9 +113,9 @@ impl Lock {
         self.ceph.lock_info(None, &self.object)
     }
 
-    /// How many requests about the object are in one of an OSD's lists of operations (`ceph tell osd.N LIST`).
+    /// How many requests about the object are in one of an OSD's lists of operations.
     fn requests(&self, osd: &str, list: &str) -> anyhow::Result<usize> {
-        let dump: Value = serde_json::from_str(&self.ceph.ceph(&["tell", osd, list])?)?;
+        let dump = self.ceph.operations(osd, list)?;
         let all = dump["ops"].as_array().with_context(|| format!("{list} shows no ops"))?;
         // The copies of a change are told as osd_repop.
         let of_this = |op: &&Value| {
@@ -125,7 +127,12 @@ impl Lock {
 
     /// Waits until a try's request waits in the OSD that answers for the object: for the other one, which is frozen.
     fn wait_requested(&self) -> anyhow::Result<()> {
-        let osd = format!("osd.{}", self.ceph.primary_of(None, &self.object)?);
+        self.wait_requested_at(self.ceph.primary_of(None, &self.object)?)
+    }
+
+    /// The same, of an OSD that is known to answer for it.
+    fn wait_requested_at(&self, primary: usize) -> anyhow::Result<()> {
+        let osd = format!("osd.{primary}");
         let waits = || self.requests(&osd, "dump_ops_in_flight").is_ok_and(|count| count > 0).then_some(());
         wait_for("a request to wait in the OSD", ANSWER_LIMIT, waits).map(drop)
     }

@@ -1,6 +1,7 @@
 //! One process of a Ceph cluster.
 
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,14 +9,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, ensure};
 
+use super::clock::Clock;
 use super::files;
 use crate::process::Process;
+use crate::services::network::Namespace;
 
 /// A monitor, manager, OSD or MDS, running or not. Ends with this value.
 pub(in crate::services) struct Daemon {
     program: &'static str,
     id: String,
     conf: PathBuf,
+    /// `None`: the machine's.
+    clock: Option<Clock>,
+    /// Where it runs, and its address there, if that is not where everybody is.
+    host: Option<(Namespace, Ipv4Addr)>,
     running: Mutex<Option<(Child, Process)>>,
     frozen: AtomicBool,
 }
@@ -27,9 +34,28 @@ impl Daemon {
             program,
             id: id.to_string(),
             conf: conf.to_owned(),
+            clock: None,
+            host: None,
             running: Mutex::new(None),
             frozen: AtomicBool::new(false),
         }
+    }
+
+    /// The same with a wall clock of its own.
+    pub(super) fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// The same on a host of its own, where it has this address.
+    pub(super) fn on(mut self, host: Namespace, address: Ipv4Addr) -> Self {
+        self.host = Some((host, address));
+        self
+    }
+
+    /// Its own wall clock, if it has one.
+    pub(super) fn clock(&self) -> Option<&Clock> {
+        self.clock.as_ref()
     }
 
     pub(super) fn id(&self) -> &str {
@@ -51,7 +77,15 @@ impl Daemon {
         let out = File::options().create(true).append(true).open(out).context("make a file for a daemon's output")?;
         let mut running = self.running();
         ensure!(running.is_none(), "{} {} runs already", self.program, self.id);
-        let mut child = files::command(self.program, &self.conf)
+        let mut command = files::command(self.program, &self.conf);
+        if let Some(clock) = &self.clock {
+            clock.give(&mut command);
+        }
+        if let Some((_, address)) = &self.host {
+            command.arg(format!("--public-addr={address}"));
+        }
+        let _inside = self.host.as_ref().map(|(host, _)| host.enter()).transpose()?;
+        let mut child = command
             .args(["--id", &self.id, "--foreground"])
             .stdout(out.try_clone()?)
             .stderr(out)
@@ -95,6 +129,9 @@ impl Daemon {
         self.frozen.store(false, Ordering::Relaxed);
         if let Some((mut child, _)) = self.running().take() {
             end(&mut child);
+            if self.clock.is_some() {
+                Clock::clean_up_after(child.id());
+            }
         }
     }
 

@@ -11,12 +11,13 @@ use anyhow::Context;
 use super::{ADMIN, CONF_VARIABLE};
 
 /// Who there is besides the daemons' clients, and what each may do.
-const USERS: [(&str, &[&str]); 7] = [
+const USERS: [(&str, &[&str]); 8] = [
     ("mon.", &["mon = \"allow *\""]),
     (ADMIN, &["mon = \"allow *\"", "mgr = \"allow *\"", "osd = \"allow *\"", "mds = \"allow *\""]),
     ("mgr.x", &["mon = \"allow profile mgr\"", "osd = \"allow *\"", "mds = \"allow *\""]),
     ("osd.0", &["mon = \"allow profile osd\"", "mgr = \"allow profile osd\"", "osd = \"allow *\""]),
     ("osd.1", &["mon = \"allow profile osd\"", "mgr = \"allow profile osd\"", "osd = \"allow *\""]),
+    ("osd.2", &["mon = \"allow profile osd\"", "mgr = \"allow profile osd\"", "osd = \"allow *\""]),
     (
         "mds.a",
         &["mon = \"allow profile mds\"", "mgr = \"allow profile mds\"", "osd = \"allow *\"", "mds = \"allow *\""],
@@ -56,6 +57,19 @@ pub(super) fn admin_socket_of(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.asok"))
 }
 
+/// Copies are in the OSD's memory, and go with it.
+pub(super) const IN_MEMORY: &str = "osd objectstore = memstore
+memstore device bytes = 1073741824
+";
+
+/// Copies are in a file, which outlives an OSD that is killed. The file lies in memory, and is as large as what is in it:
+/// a megabyte. Its caches are 3 GB by default.
+pub(super) const IN_FILES: &str = "osd objectstore = bluestore
+bluestore block size = 4294967296
+bluestore cache autotune = false
+bluestore cache size = 16777216
+";
+
 /// What the configuration of a cluster says that others do not.
 pub(super) struct Particulars<'a> {
     pub(super) fsid: &'a str,
@@ -63,13 +77,15 @@ pub(super) struct Particulars<'a> {
     pub(super) port: u16,
     /// How many copies there are of an object.
     pub(super) copies: usize,
+    /// Where OSDs keep them: lines for these.
+    pub(super) store: &'a str,
     /// Lines for all its daemons and clients.
     pub(super) more: &'a str,
 }
 
 /// Writes the configuration and returns its path.
 pub(super) fn write_conf(dir: &Path, particulars: &Particulars<'_>) -> anyhow::Result<PathBuf> {
-    let Particulars { fsid, address, port, copies, more } = particulars;
+    let Particulars { fsid, address, port, copies, store, more } = particulars;
     let place = dir.display();
     // By default a daemon that comes before its monitor looks for it every 3 s.
     let daemon = format!(
@@ -106,9 +122,7 @@ mgr data = {place}/mgr
 mgr initial modules =
 {daemon}[osd]
 osd data = {place}/osd$id
-osd objectstore = memstore
-memstore device bytes = 1073741824
-{daemon}[mds]
+{store}{daemon}[mds]
 {daemon}"
     );
     let path = dir.join("ceph.conf");

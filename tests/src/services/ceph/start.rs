@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::clock::Clock;
 use super::{
     AUTHTOOL, CEPH, CONF_VARIABLE, Ceph, MDS, MDS_PACKAGE, MGR, MON, MONMAPTOOL, OSD, POOL, PROGRAMS, RADOS,
     RADOS_TICK, Setup, files, mds,
@@ -20,6 +21,7 @@ use crate::services::ceph::daemon::Daemon;
 use crate::services::command::{Running, run, start};
 use crate::services::guard::Guard;
 use crate::services::in_memory;
+use crate::services::sites::{Site, Sites};
 
 /// The port of every monitor. The other daemons find their own on the cluster's address.
 const MON_PORT: u16 = 3300;
@@ -47,13 +49,38 @@ pub(in crate::services) struct ForFiles<'a> {
     pub(in crate::services) conf: &'a str,
 }
 
+/// By which wall clocks OSDs go.
+#[derive(Clone, Copy)]
+enum Clocks {
+    TheMachines,
+    TheirOwn,
+}
+
+/// What a cluster consists of.
+struct Plan<'a> {
+    setup: Setup,
+    osds: usize,
+    clocks: Clocks,
+    /// Lines for OSDs that say where they keep what they have.
+    store: &'a str,
+    files: ForFiles<'a>,
+    /// The address on loopback, if it is there.
+    loopback: Option<Block>,
+    /// Hosts for the OSDs, in their order, and one more for the monitor.
+    hosts: Option<&'a Sites>,
+}
+
 impl Ceph {
     /// Starts a cluster, and waits until an object can be written in its pool.
     pub fn start(setup: Setup) -> anyhow::Result<Self> {
-        let address = Block::reserve(1, MON_PORT)?;
-        let own = *address.all().first().context("no address")?;
-        let none = ForFiles { address: own, mds: 0, conf: "" };
-        Self::start_at(setup, OSDS, none, Some(address))
+        let block = Block::reserve(1, MON_PORT)?;
+        let address = *block.all().first().context("no address")?;
+        Self::start_as(Plan { loopback: Some(block), ..Plan::at(setup, address) })
+    }
+
+    /// Starts one on the host with this address, where the thread is, with wall clocks that can be set.
+    pub(in crate::services) fn start_with_clocks(setup: Setup, address: Ipv4Addr) -> anyhow::Result<Self> {
+        Self::start_as(Plan { clocks: Clocks::TheirOwn, ..Plan::at(setup, address) })
     }
 
     /// Starts a cluster on the host where this thread is, which has this address; its commands find it from there alone.
@@ -65,40 +92,71 @@ impl Ceph {
     /// do with locks.
     pub(in crate::services) fn start_with_files(files: ForFiles<'_>) -> anyhow::Result<Self> {
         programs::packaged(MDS, MDS_PACKAGE)?;
-        Self::start_at(Setup { mgr: false, min_size: 1 }, 1, files, None)
+        let setup = Setup { mgr: false, min_size: 1 };
+        Self::start_as(Plan { osds: 1, files, ..Plan::at(setup, files.address) })
     }
 
-    fn start_at(setup: Setup, osds: usize, files: ForFiles<'_>, address: Option<Block>) -> anyhow::Result<Self> {
+    /// Starts one whose OSDs have a host each, the first of these, and the monitor the one after them. What an OSD has
+    /// written outlives it, and its wall clock can be set.
+    pub(super) fn start_on(hosts: &Sites, setup: Setup, osds: usize, conf: &str) -> anyhow::Result<Self> {
+        let address = hosts.address(Site::Server(osds));
+        let files = ForFiles { address, mds: 0, conf };
+        let plan = Plan {
+            osds,
+            clocks: Clocks::TheirOwn,
+            store: files::IN_FILES,
+            files,
+            hosts: Some(hosts),
+            ..Plan::at(setup, address)
+        };
+        Self::start_as(plan)
+    }
+
+    fn start_as(plan: Plan<'_>) -> anyhow::Result<Self> {
+        let Plan { setup, osds, clocks, store, files: ForFiles { address, mds, conf: more }, loopback, hosts } = plan;
         for (path, package) in PROGRAMS {
             programs::packaged(path, package)?;
         }
         let dir = in_memory::directory("mutex-ceph-", ROOM).context("make the cluster's directory")?;
         let guard = Guard::over(dir.path(), CONF_VARIABLE)?;
         let fsid = uuid()?;
-        let ForFiles { address: own, mds, conf: more } = files;
         // While the cluster starts a write must reach every OSD: the second to come makes the first start over, for
         // seconds.
-        let particulars = files::Particulars { fsid: &fsid, address: own, port: MON_PORT, copies: osds, more };
+        let particulars = files::Particulars { fsid: &fsid, address, port: MON_PORT, copies: osds, store, more };
         let conf = files::write_conf(dir.path(), &particulars)?;
         let key = run(files::command(AUTHTOOL, &conf).arg("--gen-print-key"), START_LIMIT)?;
         files::write_keys(dir.path(), key.trim())?;
+        let on_host = |daemon: Daemon, server: usize| -> anyhow::Result<Daemon> {
+            let Some(hosts) = hosts else { return Ok(daemon) };
+            let site = Site::Server(server);
+            Ok(daemon.on(hosts.host(site)?.try_clone()?, hosts.address(site)))
+        };
+        let osd = |number: usize| {
+            let osd = on_host(Daemon::new(OSD, number, &conf), number)?;
+            match clocks {
+                Clocks::TheMachines => Ok(osd),
+                Clocks::TheirOwn => Clock::new(dir.path(), &format!("osd{number}")).map(|clock| osd.with_clock(clock)),
+            }
+        };
         let cluster = Self {
-            mon: Daemon::new(MON, "a", &conf),
+            mon: on_host(Daemon::new(MON, "a", &conf), osds)?,
             mgr: setup.mgr.then(|| Daemon::new(MGR, "x", &conf)),
-            osds: (0..osds).map(|number| Daemon::new(OSD, number, &conf)).collect(),
+            osds: (0..osds).map(osd).collect::<anyhow::Result<_>>()?,
             mds: mds::NAMES.into_iter().take(mds).map(|name| Daemon::new(MDS, name, &conf)).collect(),
+            admin: hosts.map(|hosts| hosts.admin().try_clone()).transpose()?,
             conf,
             _guard: guard,
             dir,
-            _address: address,
+            _address: loopback,
         };
-        match cluster.bring_up(setup, &fsid, &format!("[v2:{own}:{MON_PORT}]")) {
+        match cluster.bring_up(setup, &fsid, &format!("[v2:{address}:{MON_PORT}]")) {
             Ok(()) => Ok(cluster),
             Err(error) => Err(error.context(cluster.daemons_said()).context("start a Ceph cluster")),
         }
     }
 
     fn bring_up(&self, setup: Setup, fsid: &str, mon_address: &str) -> anyhow::Result<()> {
+        let _inside = self.enter_admin()?;
         let dir = self.dir.path();
         let mon_map = dir.join("monmap");
         let begin = |program: &str, arguments: &[&str], last: &Path| {
@@ -167,6 +225,21 @@ impl Ceph {
         };
         let all: String = outputs.filter_map(said).collect();
         format!("its daemons said: {all}")
+    }
+}
+
+impl Plan<'_> {
+    /// A plain one at this address.
+    fn at(setup: Setup, address: Ipv4Addr) -> Self {
+        Self {
+            setup,
+            osds: OSDS,
+            clocks: Clocks::TheMachines,
+            store: files::IN_MEMORY,
+            files: ForFiles { address, mds: 0, conf: "" },
+            loopback: None,
+            hosts: None,
+        }
     }
 }
 

@@ -29,6 +29,27 @@ impl Etcd {
         self.killed("quorum killed", (0..MEMBERS).filter(|&member| member != survivor).collect())
     }
 
+    /// Stops one where it is. Its twin is [`Self::thaw_member`].
+    pub fn freeze_member(&self, member: usize) -> anyhow::Result<()> {
+        self.members[member].freeze()
+    }
+
+    /// Lets it go on.
+    pub fn thaw_member(&self, member: usize) -> anyhow::Result<()> {
+        self.members[member].go_on()
+    }
+
+    /// This member's process goes, and nothing waits for what that brings about: for who has several
+    /// faults at once. Its twin is [`Self::bring_up_member`].
+    pub fn take_down_member(&self, member: usize) {
+        self.members[member].kill();
+    }
+
+    /// Starts one that was taken down.
+    pub fn bring_up_member(&self, member: usize) -> anyhow::Result<()> {
+        self.start_member(member)
+    }
+
     /// No process is left: every port refuses. Healed as [`Self::member_killed`].
     pub fn all_killed(&self) -> Fault<'_> {
         self.killed("all members killed", (0..MEMBERS).collect())

@@ -1,0 +1,281 @@
+//! One campaign on one stage: the nodes, and the faults of the schedule, each when its time has come.
+//!
+//! One thread does everything, in short steps: faults come and go in the order of their times, so a step may not wait. What
+//! a fault waits for (a holder, fewer others beside it) is looked at again in the next step.
+//!
+//! Two things are not combined, both here and nowhere else ([`Run::may_hit`]):
+//!
+//! - what is done to the processes of one node, one at a time. With both processes of a helper stopped, or one stopped and
+//!   the other dead, nobody is left who could close the pipe: DESIGN counts that as a frozen host, and `node frozen` does
+//!   it properly, parent and all. Faults of the store, of the network and of other nodes come in any combination.
+//! - a fault with a table of its own, with any other. The schedule sees to that.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use super::event::{Event, What};
+use super::kind::COMMON;
+use super::log::Log;
+use super::node::{Node, Undo};
+use super::schedule::{Act, Drawn, Plan, Schedule, Whom};
+use super::stage::{Blow, Kind, NothingToHit, Stage, Subject};
+use super::subject;
+
+/// The pause between two steps.
+const STEP: Duration = Duration::from_millis(4);
+
+/// How long a store may take to be well when no fault is left. Elections, a member that has to catch up.
+const WELL_LIMIT: Duration = Duration::from_secs(60);
+
+/// The pause between two questions whether it is.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// What a campaign is to do.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    /// Who is under trial.
+    pub subject: Subject,
+    /// The seed of the schedule and of the parents.
+    pub seed: u64,
+    /// When to stop.
+    pub until: Until,
+}
+
+/// When a campaign stops: after so many faults, or at the first one after so long.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// So many faults.
+    Faults(usize),
+    /// So long.
+    Elapsed(Duration),
+}
+
+/// What a campaign saw.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// In the order of time.
+    pub history: Vec<Event>,
+    /// How long it took.
+    pub took: Duration,
+    /// Faults that found nobody to hit.
+    pub missed: usize,
+}
+
+/// All kinds that a stage has, in the order of the schedule.
+#[must_use]
+pub fn kinds(stage: &dyn Stage) -> Vec<Kind> {
+    COMMON.iter().chain(stage.kinds()).copied().collect()
+}
+
+/// A fault that is there.
+struct Active<'a> {
+    number: usize,
+    until: Instant,
+    undo: Taken<'a>,
+}
+
+/// What takes it back.
+enum Taken<'a> {
+    Node(usize, Undo),
+    Stage(Box<dyn FnOnce() -> anyhow::Result<()> + 'a>),
+}
+
+struct Run<'a> {
+    stage: &'a dyn Stage,
+    log: Log,
+    nodes: Vec<Node<'a>>,
+    active: Vec<Active<'a>>,
+    /// When a fault came or went last.
+    changed: Instant,
+    missed: usize,
+}
+
+/// Runs one. Standard error of the helpers goes into files in `dir`. `None` where this backend has no such subject.
+///
+/// `progress` is told of every fault: how many there were so far.
+///
+/// # Errors
+/// Where something of the campaign itself fails; not where a promise is broken, which the checker finds.
+pub fn run(
+    stage: &dyn Stage,
+    orders: &Orders,
+    dir: &Path,
+    mut progress: impl FnMut(usize),
+) -> anyhow::Result<Option<Seen>> {
+    let log = Log::default();
+    let mut nodes = Vec::new();
+    for number in 0..stage.nodes() {
+        let Some(call) = subject::call(stage, orders.subject, number)? else { return Ok(None) };
+        let seed = orders.seed.wrapping_mul(100).wrapping_add(u64::try_from(number)?);
+        let stderr = dir.join(format!("node{number}.log"));
+        nodes.push(Node::start(stage, number, call, seed, stderr, log.clone())?);
+    }
+    let plan = Plan {
+        seed: orders.seed,
+        kinds: kinds(stage),
+        nodes: stage.nodes(),
+        members: stage.members(),
+        lease: stage.times().lease,
+    };
+    let start = Instant::now();
+    let mut run = Run { stage, log, nodes, active: Vec::new(), changed: start, missed: 0 };
+    run.quiet()?;
+    let mut count = 0;
+    for act in Schedule::new(plan) {
+        let over = match orders.until {
+            Until::Faults(faults) => count >= faults,
+            Until::Elapsed(time) => start.elapsed() >= time,
+        };
+        if over {
+            break;
+        }
+        match act {
+            Act::Quiet => run.quiet()?,
+            Act::Fault(drawn) => {
+                run.fault(&drawn).with_context(|| format!("fault {}, {}", drawn.number, drawn.kind.name))?;
+                count += 1;
+                progress(count);
+            }
+        }
+    }
+    run.quiet()?;
+    let Run { log, nodes, missed, .. } = run;
+    // Before the parents let go.
+    let (history, took) = (log.history(), start.elapsed());
+    nodes.into_iter().try_for_each(Node::end)?;
+    Ok(Some(Seen { history, took, missed }))
+}
+
+impl Run<'_> {
+    /// Waits until its time has come, and injects it.
+    fn fault(&mut self, drawn: &Drawn) -> anyhow::Result<()> {
+        let lease = self.stage.times().lease;
+        let mut waited = None;
+        loop {
+            self.heal_due()?;
+            if self.active.len() <= drawn.beside && self.changed.elapsed() >= drawn.pause {
+                // Others have no part in how long a holder is waited for.
+                let since = *waited.get_or_insert_with(Instant::now);
+                let patience = lease * 2;
+                if let Some(node) = self.target(drawn, since.elapsed() > patience)
+                    && self.inject(drawn, node)?
+                {
+                    return Ok(());
+                }
+                if since.elapsed() > patience * 2 {
+                    self.missed += 1;
+                    return Ok(());
+                }
+            }
+            std::thread::sleep(STEP);
+        }
+    }
+
+    /// Whom it hits; `None` where that is not known yet.
+    fn target(&self, drawn: &Drawn, impatient: bool) -> Option<usize> {
+        let all = self.nodes.len();
+        let holder = (0..all).find(|&node| self.nodes[node].holds() && self.may_hit(drawn, node));
+        let from = match drawn.whom {
+            Whom::Holder if holder.is_some() => return holder,
+            Whom::Holder if !impatient => return None,
+            Whom::Holder => usize::try_from(drawn.dice % 64).unwrap_or(0),
+            Whom::Node(node) => node,
+        };
+        (from..from + all).map(|node| node % all).find(|&node| self.may_hit(drawn, node))
+    }
+
+    /// Whether a fault may come to a node now: see the head of this file.
+    fn may_hit(&self, drawn: &Drawn, node: usize) -> bool {
+        !is_common(&drawn.kind) || !self.nodes[node].busy
+    }
+
+    /// Whether it came: there may be nothing to do it to.
+    fn inject(&mut self, drawn: &Drawn, node: usize) -> anyhow::Result<bool> {
+        let (number, kind) = (drawn.number, drawn.kind);
+        if is_common(&kind) && needs_helper(&kind) && !self.nodes[node].has_helper() {
+            return Ok(false);
+        }
+        let whom = whom(&kind, node, drawn.member);
+        let hits = is_common(&kind).then_some(node);
+        self.log.note(What::Injecting { fault: number, kind: kind.name.to_owned(), node: hits, whom })?;
+        let undo = if is_common(&kind) {
+            let Some(undo) = self.nodes[node].hit(&kind)? else {
+                self.log.note(What::Missed { fault: number })?;
+                return Ok(false);
+            };
+            self.nodes[node].busy = true;
+            Taken::Node(node, undo)
+        } else {
+            let blow = Blow { kind, node, member: drawn.member, dice: drawn.dice, lasts: drawn.lasts };
+            match self.stage.fault(&blow)?.begin() {
+                Err(error) if error.is::<NothingToHit>() => {
+                    self.log.note(What::Missed { fault: number })?;
+                    return Ok(false);
+                }
+                heal => Taken::Stage(heal?),
+            }
+        };
+        self.log.note(What::Injected { fault: number })?;
+        self.active.push(Active { number, until: Instant::now() + drawn.lasts, undo });
+        self.changed = Instant::now();
+        Ok(true)
+    }
+
+    fn heal_due(&mut self) -> anyhow::Result<()> {
+        let now = Instant::now();
+        while let Some(due) = self.active.iter().position(|active| active.until <= now) {
+            let Active { number, undo, .. } = self.active.remove(due);
+            self.log.note(What::Healing { fault: number })?;
+            match undo {
+                Taken::Node(node, undo) => {
+                    self.nodes[node].undo(undo)?;
+                    self.nodes[node].busy = false;
+                }
+                Taken::Stage(heal) => heal()?,
+            }
+            self.log.note(What::Healed { fault: number })?;
+            self.changed = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Waits until all faults are gone and the store is well, and then for a holder, but not for ever.
+    fn quiet(&mut self) -> anyhow::Result<()> {
+        while !self.active.is_empty() {
+            self.heal_due()?;
+            std::thread::sleep(STEP);
+        }
+        let start = Instant::now();
+        while !self.stage.is_healthy() {
+            ensure!(start.elapsed() < WELL_LIMIT, "no fault is left, and the store is not well after {WELL_LIMIT:?}");
+            std::thread::sleep(ASK_EVERY);
+        }
+        self.log.note(What::Healthy)?;
+        let times = self.stage.times();
+        let limit = super::checker::holder_within(&times);
+        let start = Instant::now();
+        while !self.nodes.iter().any(Node::holds) && start.elapsed() < limit {
+            std::thread::sleep(STEP);
+        }
+        self.log.note(What::QuietEnds)?;
+        self.changed = Instant::now();
+        Ok(())
+    }
+}
+
+fn is_common(kind: &Kind) -> bool {
+    COMMON.iter().any(|common| common.name == kind.name)
+}
+
+/// Whether a fault of this kind is done to a helper's process.
+fn needs_helper(kind: &Kind) -> bool {
+    use super::kind::{SUPERVISOR_FROZEN, SUPERVISOR_KILLED, TERMINATED, WORKER_FROZEN, WORKER_KILLED};
+    let such = [SUPERVISOR_FROZEN, SUPERVISOR_KILLED, WORKER_FROZEN, WORKER_KILLED, TERMINATED];
+    such.iter().any(|one| one.name == kind.name)
+}
+
+fn whom(kind: &Kind, node: usize, member: usize) -> String {
+    if is_common(kind) { format!("node {node}") } else { format!("node {node}, member {member}") }
+}

@@ -103,7 +103,6 @@ impl Rules {
         let own = || self.own_table.iter().any(|own| own == kind).then(|| self.times.taken_away());
         self.excused.get(kind).copied().or_else(own)
     }
-
 }
 
 /// Within what time a holder has to be there in a quiet.

@@ -21,8 +21,8 @@
 pub mod belief;
 pub mod checker;
 pub mod dice;
-pub mod event;
 pub mod etcd;
+pub mod event;
 pub mod kind;
 pub mod log;
 pub mod node;

@@ -65,7 +65,14 @@ impl<'a> Node<'a> {
     ///
     /// # Errors
     /// Where that cannot be started.
-    pub fn start(stage: &'a dyn Stage, number: usize, call: Call, seed: u64, stderr: PathBuf, log: Log) -> anyhow::Result<Self> {
+    pub fn start(
+        stage: &'a dyn Stage,
+        number: usize,
+        call: Call,
+        seed: u64,
+        stderr: PathBuf,
+        log: Log,
+    ) -> anyhow::Result<Self> {
         let (dead, listeners) = (Vec::new(), Vec::new());
         let mut node = Self { number, stage, call, seed, stderr, log, parent: None, dead, listeners, busy: false };
         node.start_parent()?;

@@ -85,7 +85,7 @@ impl Ceph {
 
     /// Starts a cluster on the host where this thread is, which has this address; its commands find it from there alone.
     pub fn start_on_host(setup: Setup, address: Ipv4Addr) -> anyhow::Result<Self> {
-        Self::start_at(setup, OSDS, ForFiles { address, mds: 0, conf: "" }, None)
+        Self::start_as(Plan::at(setup, address))
     }
 
     /// Starts one with a file system and waits until that can be mounted. It has one OSD and no manager: neither has to

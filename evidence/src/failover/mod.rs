@@ -68,7 +68,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 fn measure(options: &Options) -> anyhow::Result<()> {
-    let circumstances = Circumstances::now("make failover", &PACKAGES)?;
+    let command = if cfg!(debug_assertions) { "make failover, but no release build" } else { "make failover" };
+    let circumstances = Circumstances::now(command, &PACKAGES)?;
     let failures = Mutex::new(Vec::new());
     // Kept after every row: what has been measured is not lost with the rest.
     let keep = |cells: Vec<Cell>| Record::merge(&circumstances, cells);

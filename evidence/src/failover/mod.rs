@@ -37,10 +37,9 @@ mod trial;
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::sync::Mutex;
 use std::time::SystemTime;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, ensure};
 
 use crate::circumstances::Circumstances;
 use crate::{page, record};
@@ -70,34 +69,20 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 fn measure(options: &Options) -> anyhow::Result<()> {
     let command = if cfg!(debug_assertions) { "make failover, but no release build" } else { "make failover" };
     let circumstances = Circumstances::now(command, &PACKAGES)?;
-    let failures = Mutex::new(Vec::new());
     // Kept after every row: what has been measured is not lost with the rest.
     let keep = |cells: Vec<Cell>| Record::merge(&circumstances, cells);
-    std::thread::scope(|scope| -> anyhow::Result<()> {
-        let started = Kind::ALL.into_iter().filter(|&kind| Column::of(kind).iter().any(|&it| options.wants_column(it)));
-        let stages: Vec<_> = started
-            .map(|kind| {
-                let (failures, keep, circumstances) = (&failures, &keep, &circumstances);
-                scope.spawn(move || -> anyhow::Result<()> {
-                    let stage = Stage::start(kind, options).with_context(|| format!("start the clusters on {kind}"))?;
-                    failures.lock().map_err(|_| anyhow::anyhow!("a thread panicked"))?.extend(stage.run(
-                        options,
-                        circumstances,
-                        keep,
-                    )?);
-                    Ok(())
-                })
-            })
-            .collect();
-        for stage in stages {
-            stage.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
-        }
-        Ok(())
-    })?;
-    let failures: Vec<String> = failures.into_inner().unwrap_or_default();
-    if !failures.is_empty() {
-        bail!("not measured:\n{}", failures.join("\n"));
-    }
+    let run = |kind: Kind| -> anyhow::Result<Vec<String>> {
+        let stage = Stage::start(kind, options).with_context(|| format!("start the clusters on {kind}"))?;
+        stage.run(options, &circumstances, keep)
+    };
+    let kinds = Kind::ALL.into_iter().filter(|&kind| Column::of(kind).iter().any(|&it| options.wants_column(it)));
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let stages: Vec<_> = kinds.map(|kind| scope.spawn(move || run(kind))).collect();
+        stages.into_iter().map(|stage| stage.join().map_err(|_| anyhow!("a thread panicked"))?).collect()
+    });
+    let failures = outcomes.into_iter().flat_map(|outcome| outcome.unwrap_or_else(|error| vec![format!("{error:#}")]));
+    let failures: Vec<String> = failures.collect();
+    ensure!(failures.is_empty(), "not measured:\n{}", failures.join("\n"));
     Ok(())
 }
 

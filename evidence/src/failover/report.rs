@@ -62,7 +62,7 @@ pub fn table(record: &Record) -> String {
 pub fn claims(record: &Record) -> anyhow::Result<String> {
     let cell = |row, column| record.cell(row, column).with_context(|| format!("{row:?}, {column:?}: not measured"));
     let came = |row, column| -> anyhow::Result<String> { Ok(after(cell(row, column)?)) };
-    let let_go = |column| -> anyhow::Result<String> { Ok(let_go(cell(Row::CutOffFromStore, column)?)) };
+    let let_go = |row, column| -> anyhow::Result<String> { Ok(let_go(cell(row, column)?)) };
     let (ours, theirs) = (Column::Rados(9), Column::SambaRados(9));
     let mut text = "![Failover by fault](docs/evidence/failover.svg)\n\n\
                     Until another node leads, on RADOS with a lease of 9 s, ours and Samba's helper side by side:\n"
@@ -70,13 +70,14 @@ pub fn claims(record: &Record) -> anyhow::Result<String> {
     for row in [Row::HelperKilled, Row::CtdbdKilled, Row::ShutDown] {
         let _ = writeln!(text, "- {row}: {} with ours, {} with Samba's;", came(row, ours)?, came(row, theirs)?);
     }
-    let _ = writeln!(
-        text,
-        "- the leader {}: with ours it {}, with Samba's it {};",
-        Row::CutOffFromStore,
-        let_go(ours)?,
-        let_go(theirs)?
-    );
+    for (row, what) in [(Row::CutOffFromStore, "the store"), (Row::CutOff, "the store and its peers")] {
+        let _ = writeln!(
+            text,
+            "- the leader is cut off from {what}: with ours it {}, with Samba's it {};",
+            let_go(row, ours)?,
+            let_go(row, theirs)?
+        );
+    }
     let _ = writeln!(
         text,
         "- {}: {} with ours, {} with Samba's. CTDB gives a silent peer up after 25 s by default, and elects nobody \
@@ -155,14 +156,17 @@ fn after(cell: &Cell) -> String {
     }
 }
 
-/// Half a sentence: when the old one no longer believed.
+/// Half a sentence: when the old one no longer believed, and for how long another did too.
 fn let_go(cell: &Cell) -> String {
-    match cell.believed() {
+    let watched = cell.watched_seconds;
+    let alone = match cell.believed() {
         [Some(median), Some(worst)] => format!("lets go after {median:.1} s (worst: {worst:.1} s)"),
-        [Some(median), None] => {
-            format!("lets go after {median:.1} s, and in one run not within {} s", cell.watched_seconds)
-        }
-        [None, _] => format!("still believes {} s later", cell.watched_seconds),
+        [Some(median), None] => format!("lets go after {median:.1} s, and in one run not within {watched} s"),
+        [None, _] => format!("still believes {watched} s later"),
+    };
+    match cell.both() {
+        0.0 => alone,
+        both => format!("{alone}, and for up to {both:.1} s of them two nodes did"),
     }
 }
 
@@ -221,6 +225,8 @@ mod tests {
             cell(Row::PowerLost, theirs, &[at(9.0), at(9.5), (None, Some(0.0))]),
             cell(Row::CutOffFromStore, ours, &[(Some(14.0), Some(8.2))]),
             cell(Row::CutOffFromStore, theirs, &[(None, None)]),
+            cell(Row::CutOff, ours, &[(Some(14.0), Some(8.2))]),
+            cell(Row::CutOff, theirs, &[(Some(14.0), None)]),
             cell(Row::PowerLost, ours, &[at(5.0)]),
             cell(Row::PowerLostNoticed, theirs, &[at(5.0)]),
             cell(Row::PowerLostNoticed, ours, &[at(5.0)]),
@@ -239,7 +245,7 @@ mod tests {
             "host gone: after 5.0 s (worst of 1: 5.0 s) with ours, after 9.5 s, and in one run never with Samba's",
             "helper killed: after 0.2 s (worst of 1: 0.2 s) with ours, not within 45 s with Samba's",
             "with ours it lets go after 8.2 s (worst: 8.2 s), with Samba's it still believes 45 s later",
-            "with ours in none of 9 runs; with the distribution's in none of 8 runs",
+            "with ours in none of 10 runs; with the distribution's in none of 9 runs",
         ] {
             assert!(text.contains(words), "{words}: {text}");
         }
@@ -257,9 +263,12 @@ mod tests {
     #[test]
     fn two_that_believed_at_once_are_told() {
         let mut cells = known();
-        cells[1].runs[0].both = 2.25;
-        let text = table(&record(cells));
-        assert!(text.contains("the distribution's in 1 of 8 runs, for up to 2.2 s"), "{text}");
+        cells[5].runs[0].both = 46.01;
+        let record = record(cells);
+        let text = table(&record);
+        assert!(text.contains("the distribution's in 1 of 9 runs, for up to 46.0 s"), "{text}");
+        let text = claims(&record).unwrap();
+        assert!(text.contains("it still believes 45 s later, and for up to 46.0 s of them two nodes did;"), "{text}");
     }
 
     #[test]

@@ -24,13 +24,15 @@ pub enum Row {
     CutOffFromStore,
     /// What the node and its peers send each other is lost; it reaches the store.
     CutOffFromPeers,
+    /// Both at once, as when the network of the host fails: it lives on, and hears of nothing.
+    CutOff,
     /// The store answers nobody, for longer than any lease here; then it does again.
     StoreFrozen,
 }
 
 impl Row {
     /// All, in the table's order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::HelperKilled,
         Self::WorkerKilled,
         Self::CtdbdKilled,
@@ -40,6 +42,7 @@ impl Row {
         Self::ShutDown,
         Self::CutOffFromStore,
         Self::CutOffFromPeers,
+        Self::CutOff,
         Self::StoreFrozen,
     ];
 
@@ -56,6 +59,7 @@ impl Row {
             Self::ShutDown => "shutdown",
             Self::CutOffFromStore => "cut-off-from-store",
             Self::CutOffFromPeers => "cut-off-from-peers",
+            Self::CutOff => "cut-off",
             Self::StoreFrozen => "store-frozen",
         }
     }
@@ -73,6 +77,7 @@ impl Row {
             Self::ShutDown => "ctdb shutdown",
             Self::CutOffFromStore => "cut off from the store",
             Self::CutOffFromPeers => "cut off from its peers",
+            Self::CutOff => "cut off from both",
             Self::StoreFrozen => "store frozen",
         }
     }

@@ -126,7 +126,7 @@ impl Ready<'_> {
         self.end(&victim)?;
         let run = self.watch(at, at + WATCHED)?;
         injected.into_iter().try_for_each(Injected::heal)?;
-        if row == Row::CutOffFromStore {
+        if matches!(row, Row::CutOffFromStore | Row::CutOff) {
             self.start_host_again()?;
         }
         self.restart()?;
@@ -161,6 +161,7 @@ impl Ready<'_> {
         Ok(match row {
             Row::CutOffFromStore => vec![from_store()?],
             Row::CutOffFromPeers => vec![from_peers()],
+            Row::CutOff => vec![from_store()?, from_peers()],
             // Its end is heard by nobody.
             Row::PowerLost | Row::PowerLostNoticed => {
                 let ended = store.host_ended(first_host + node);
@@ -182,7 +183,7 @@ impl Ready<'_> {
             Row::CtdbdKilled => Victim::Daemons,
             Row::NodeKilled | Row::PowerLost | Row::PowerLostNoticed => Victim::Node,
             Row::ShutDown => Victim::ShutDown,
-            Row::CutOffFromStore | Row::CutOffFromPeers => Victim::None,
+            Row::CutOffFromStore | Row::CutOffFromPeers | Row::CutOff => Victim::None,
             Row::StoreFrozen => bail!("the store is frozen for all its clusters at once"),
         })
     }

@@ -7,7 +7,7 @@ use mutex_tests::fault::{Fault, Injected};
 use mutex_tests::process::Process;
 use mutex_tests::services::ctdb::Cluster;
 use mutex_tests::services::ctdb::log::Mark;
-use mutex_tests::services::ctdb::node::Node;
+use mutex_tests::services::ctdb::node::{Found, Node};
 use mutex_tests::wait::wait_for;
 use rustix::process::Signal;
 
@@ -50,8 +50,8 @@ pub(super) struct Ready<'a> {
 enum Victim {
     None,
     One(Process),
-    Daemons,
-    Node,
+    Daemons(Found),
+    Node(Found),
     ShutDown,
 }
 
@@ -180,8 +180,8 @@ impl Ready<'_> {
         Ok(match row {
             Row::HelperKilled => Victim::One(self.leader.helper()?),
             Row::WorkerKilled => Victim::One(self.leader.worker()?),
-            Row::CtdbdKilled => Victim::Daemons,
-            Row::NodeKilled | Row::PowerLost | Row::PowerLostNoticed => Victim::Node,
+            Row::CtdbdKilled => Victim::Daemons(self.leader.found()),
+            Row::NodeKilled | Row::PowerLost | Row::PowerLostNoticed => Victim::Node(self.leader.found()),
             Row::ShutDown => Victim::ShutDown,
             Row::CutOffFromStore | Row::CutOffFromPeers | Row::CutOff => Victim::None,
             Row::StoreFrozen => bail!("the store is frozen for all its clusters at once"),
@@ -192,8 +192,15 @@ impl Ready<'_> {
         match victim {
             Victim::None => Ok(()),
             Victim::One(process) => process.signal(Signal::KILL),
-            Victim::Daemons => self.leader.kill_daemons(),
-            Victim::Node => self.leader.kill(),
+            // And then whatever has been started since it was looked for.
+            Victim::Daemons(found) => {
+                found.kill_daemons();
+                self.leader.kill_daemons()
+            }
+            Victim::Node(found) => {
+                found.kill();
+                self.leader.kill()
+            }
             Victim::ShutDown => self.leader.shut_down(),
         }
     }

@@ -89,7 +89,9 @@ impl Cell {
         self.runs.iter().map(|run| run.both).fold(0.0, f64::max)
     }
 
-    fn leaders(&self) -> Vec<Option<f64>> {
+    /// Seconds until a new leader, of each run.
+    #[must_use]
+    pub fn leaders(&self) -> Vec<Option<f64>> {
         self.runs.iter().map(|run| run.leader_after).collect()
     }
 }

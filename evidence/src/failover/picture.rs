@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::belief::median_and_worst;
 use super::column::Column;
 use super::measured::{Outcome, Record};
 use super::row::Row;
@@ -25,6 +26,7 @@ const FOOT: i32 = 62;
 const INK: RGBColor = RGBColor(36, 41, 47);
 const FAINT: RGBColor = RGBColor(216, 222, 228);
 const GREY: RGBColor = RGBColor(110, 119, 129);
+const RED: RGBColor = RGBColor(224, 36, 36);
 
 /// As SVG.
 ///
@@ -138,13 +140,16 @@ impl Canvas<'_> {
         ] {
             self.area((x, 42), (x + 22, 54), &colour(column))?;
             self.words(text, (x + 28, 48), 14, &INK, HPos::Left)?;
-            x += 190;
+            x += 178;
         }
         self.line((x, 48), (x + 22, 48), &INK, 1)?;
         self.words("worst run", (x + 28, 48), 14, &INK, HPos::Left)?;
-        x += 120;
+        x += 108;
         self.line((x + 8, 41), (x + 8, 55), &INK, 3)?;
         self.words("the old one no longer believes", (x + 18, 48), 14, &INK, HPos::Left)?;
+        x += 228;
+        self.area((x, 42), (x + 22, 54), &RED)?;
+        self.words("two believe", (x + 28, 48), 14, &INK, HPos::Left)?;
         self.words(&record.circumstances.when(), (WIDTH - 16, 20), 13, &GREY, HPos::Right)
     }
 
@@ -200,10 +205,17 @@ impl Canvas<'_> {
             Outcome::Absent => return self.words("has no worker", (left + 4, middle), 11, &GREY, HPos::Left),
             Outcome::Unknown => return self.words("not measured", (left + 4, middle), 11, &GREY, HPos::Left),
         }
-        let believed = record.cell(row, column).map(|cell| cell.believed());
-        if let Some([Some(median), _]) = believed {
+        let Some(cell) = record.cell(row, column) else { return Ok(()) };
+        if let [Some(median), _] = cell.believed() {
             let x = left + scale.pixels(median);
             self.line((x, top - 1), (x, bottom + 1), &INK, 3)?;
+        }
+        let ([from, _], both) = (median_and_worst(&cell.leaders()), cell.both());
+        if let (Some(from), true) = (from, both > 0.0) {
+            // Nowhere else on the picture is red.
+            let from = left + scale.pixels(from);
+            self.area((from, top), ((from + scale.pixels(both)).min(left + PANEL), bottom), &RED)?;
+            self.words(&format!("two at once: {both:.0} s"), (left + PANEL - 4, middle), 11, &INK, HPos::Right)?;
         }
         Ok(())
     }
@@ -230,6 +242,14 @@ mod tests {
         {
             assert!(svg.contains(words), "{words}");
         }
+    }
+
+    #[test]
+    fn two_at_once_are_shown() {
+        let mut cell = cell(Row::CutOff, Column::SambaRados(9), &[(Some(32.0), None)]);
+        assert!(!draw(&record(vec![cell.clone()])).unwrap().contains("two at once"));
+        cell.runs[0].both = 28.2;
+        assert!(draw(&record(vec![cell])).unwrap().contains("two at once: 28 s"));
     }
 
     #[test]

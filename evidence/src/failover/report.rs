@@ -34,7 +34,9 @@ pub fn table(record: &Record) -> String {
          network, as when its power fails. By default CTDB gives a silent peer up after 25 s only \
          (`KeepaliveInterval` 5, `KeepaliveLimit` 5), and no node tries for the lock before that, whatever the helper: \
          its elections wait for an answer of every node that they count as connected. In the last of the three rows \
-         both are set so that it takes 3 s.\n",
+         both are set so that it takes 3 s.\n\
+         - What dies with its host leaves its lock for the rest of its lease. Ours renews after each fifth of it, Samba's \
+         after each half: so more of it is left with ours.\n",
         watched(record)
     );
     frozen(&mut text, record);
@@ -147,8 +149,9 @@ fn pair(median: Option<f64>, worst: Option<f64>) -> String {
 /// Half a sentence: when a new leader came.
 fn after(cell: &Cell) -> String {
     match cell.outcome() {
+        Outcome::Leader(median, Some(_)) if cell.runs.len() == 1 => format!("after {median:.1} s (one run)"),
         Outcome::Leader(median, Some(worst)) => {
-            format!("after {median:.1} s (worst of {}: {worst:.1} s)", cell.runs.len())
+            format!("after {median:.1} s ({} runs, worst: {worst:.1} s)", cell.runs.len())
         }
         Outcome::Leader(median, None) => format!("after {median:.1} s, and in one run never"),
         Outcome::Kept | Outcome::Nobody => format!("not within {} s", cell.watched_seconds),
@@ -164,10 +167,8 @@ fn let_go(cell: &Cell) -> String {
         [Some(median), None] => format!("lets go after {median:.1} s, and in one run not within {watched} s"),
         [None, _] => format!("still believes {watched} s later"),
     };
-    match cell.both() {
-        0.0 => alone,
-        both => format!("{alone}, and for up to {both:.1} s of them two nodes did"),
-    }
+    let both = cell.both();
+    if both > 0.0 { format!("{alone}, and for up to {both:.1} s of them two nodes did") } else { alone }
 }
 
 /// Whether two ever believed at once; whose, and for how long.
@@ -241,9 +242,9 @@ mod tests {
     fn the_claims_are_the_records() {
         let text = claims(&record(known())).unwrap();
         for words in [
-            "with ours and a lease of 4 s after 4.5 s (worst of 3: 4.8 s)",
-            "host gone: after 5.0 s (worst of 1: 5.0 s) with ours, after 9.5 s, and in one run never with Samba's",
-            "helper killed: after 0.2 s (worst of 1: 0.2 s) with ours, not within 45 s with Samba's",
+            "with ours and a lease of 4 s after 4.5 s (3 runs, worst: 4.8 s)",
+            "host gone: after 5.0 s (one run) with ours, after 9.5 s, and in one run never with Samba's",
+            "helper killed: after 0.2 s (one run) with ours, not within 45 s with Samba's",
             "with ours it lets go after 8.2 s (worst: 8.2 s), with Samba's it still believes 45 s later",
             "with ours in none of 10 runs; with the distribution's in none of 9 runs",
         ] {

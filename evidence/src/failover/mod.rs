@@ -9,7 +9,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`row`] | the faults |
-//! | [`column`] | the helpers |
+//! | [`mod@column`] | the helpers |
 //! | [`store`] | what the locks are in |
 //! | [`belief`] | from who believed when to seconds |
 //! | [`measured`] | what is kept of it, as `docs/evidence/failover.json` |

@@ -1,6 +1,6 @@
 # The README's commands. Everything else is cargo.
 .POSIX:
-.PHONY: help demo test test-all bench mutations failover tidy deps vendor rpm deb
+.PHONY: help demo test test-all bench fuzz mutations failover tidy deps vendor rpm deb model
 
 help:
 	@echo "make demo       build, then show a lock taken, refused and handed over (15 s)"
@@ -9,6 +9,8 @@ help:
 	@echo "make mutations  break each promise by a patch, and expect its test to fail"
 	@echo "make bench      against what the distribution has: time and memory, as ratios"
 	@echo "make failover   how long a cluster is without a leader after a fault, beside what the distribution has (25 min)"
+	@echo "make fuzz       fuzz all that is read from elsewhere, SECONDS each (600), into docs/EVIDENCE.md"
+	@echo "make model      prove the protocol, break each of its rules, and write docs/EVIDENCE.md's part"
 	@echo "make vendor     fetch the crates that RPMs are built from (their only step with a network)"
 	@echo "make rpm        source and binary RPMs into \$$(PACKAGES), target/packages by default"
 	@echo "make deb        Debian packages, into the same"
@@ -48,6 +50,16 @@ failover: deps
 	cargo build --quiet --release -p ctdb_mutex_etcd_helper
 	cargo run --quiet --release -p mutex-evidence --bin failover -- $(FAILOVER)
 
+# How long, and which, all where none is named. Needs a nightly compiler and cargo-fuzz.
+SECONDS = 600
+TARGETS =
+
+fuzz:
+	cargo run --quiet -p mutex-evidence --bin fuzz -- "$(SECONDS)" $(TARGETS)
+
+model:
+	cargo run --quiet -p mutex-evidence --bin model
+
 # Where `make rpm` and `make deb` put what they have built.
 PACKAGES = target/packages
 
@@ -62,5 +74,8 @@ deb:
 
 tidy:
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	# Without libFuzzer: that its modules still fit together. The checks themselves are tests of the crates they are about.
+	cargo clippy --quiet --manifest-path fuzz/Cargo.toml --no-default-features --lib --locked --target-dir target -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items

@@ -129,6 +129,14 @@ mod cause;
 mod clock;
 mod descriptor;
 mod entry;
+// The checks of the fuzz targets, which are about what is private here.
+#[cfg(test)]
+#[path = "../../fuzz/properties/argv.rs"]
+mod argv;
+#[cfg(any(test, fuzzing))]
+#[path = "../../fuzz/checks/core.rs"]
+#[doc(hidden)]
+pub mod fuzz;
 mod options;
 mod parent;
 mod pipe;
@@ -149,5 +157,7 @@ pub mod token;
 #[doc(hidden)]
 pub use entry::enter;
 pub use options::{Options, at_least_a_second, milliseconds, seconds};
+#[doc(hidden)]
+pub use run::refusal;
 pub use run::{Helper, run};
 pub use stderr::escape;

@@ -27,7 +27,8 @@ pub(crate) fn status(object: &str, report: &HolderReport, json: bool) -> String 
     let mut text = format!("lock:   {}\nstate:  {state}\n", escape(object));
     for (group, facts) in [("holder", &report.holder), ("store", &report.store)] {
         if !facts.is_empty() {
-            let facts: Vec<String> = facts.iter().map(|(key, value)| format!("{key} {}", plain(value))).collect();
+            let facts: Vec<String> =
+                facts.iter().map(|(key, value)| format!("{} {}", shown(key), plain(value))).collect();
             text.push_str(&format!("{:<8}{}\n", format!("{group}:"), facts.join(", ")));
         }
     }

@@ -58,9 +58,9 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// Characters that reorder what a terminal shows (Unicode TR 36).
+/// Characters that reorder what a terminal shows: Unicode's Bidi_Control (UAX #9), and those that separate lines.
 fn is_bidi_control(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// For tracing's lines.
@@ -157,6 +157,7 @@ mod tests {
     #[test]
     fn a_hostile_text_stays_one_line_and_drives_no_terminal() {
         assert_eq!(escape("a\nb\x1b[2J\u{9b}1m\u{202e}c"), "a\\nb\\u{1b}[2J\\u{9b}1m\\u{202e}c");
+        assert_eq!(escape("a\u{61c}b"), "a\\u{61c}b");
         assert_eq!(escape("Straße /ctdb/lock"), "Straße /ctdb/lock");
     }
 }

@@ -83,11 +83,11 @@ impl Timing {
             kind: Kind::Lease { lease, store_clock_error },
             renew_every: lease / 5,
             call: lease / 4,
-            margin: SCHEDULING_MARGIN + store_clock_error,
+            margin: SCHEDULING_MARGIN.saturating_add(store_clock_error),
             grace: Duration::ZERO,
         };
-        let needed = timing.renew_every + 2 * timing.call + timing.margin;
-        if needed > lease {
+        let needed = (timing.renew_every + 2 * timing.call).saturating_add(timing.margin);
+        if needed > lease || needed == Duration::MAX {
             return Err(TimingError::LeaseTooShort { lease, needed });
         }
         Ok(timing)
@@ -223,7 +223,7 @@ impl Timing {
     pub(crate) fn linger(&self, held_for: Duration) -> Duration {
         match self.kind {
             Kind::NoExpiry { .. } => LINGER_WITHOUT_EXPIRY,
-            Kind::Lease { lease, .. } => lease.max(held_for + self.margin + self.grace),
+            Kind::Lease { lease, .. } => lease.max(held_for.saturating_add(self.margin + self.grace)),
             Kind::Proof => self.linger_after_a_try(),
         }
     }
@@ -318,6 +318,9 @@ impl fmt::Display for TimingError {
 }
 
 impl std::error::Error for TimingError {}
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ use crate::clock::BootTime;
 
 /// Longest text sent along; a longer one is cut. More than a path of PATH_MAX with every character escaped, beside
 /// what `report` lets through; well under what a socket takes in one datagram (wmem_default, 200 KiB).
-const TEXT_MAX: usize = 64 * 1024;
+pub(crate) const TEXT_MAX: usize = 64 * 1024;
 
 /// What the worker reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,65 @@ pub(crate) enum Order {
     Release,
 }
 
+impl Report {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let (tag, payload): (u8, Vec<u8>) = match self {
+            Self::Held(until) => (b'H', time_bytes(*until)),
+            Self::Renewed(until) => (b'R', time_bytes(*until)),
+            Self::Waiting => (b'W', Vec::new()),
+            Self::Retrying(text) => (b'r', text_bytes(text)),
+            Self::Contended => (b'C', Vec::new()),
+            Self::Lost(text) => (b'L', text_bytes(text)),
+            Self::Failed(text) => (b'F', text_bytes(text)),
+            Self::Answer(text) => (b'A', text_bytes(text)),
+            Self::NotHeld(text) => (b'N', text_bytes(text)),
+            Self::Releasing => (b'x', Vec::new()),
+        };
+        let mut message = vec![tag];
+        message.extend(payload);
+        message
+    }
+
+    /// `None` for what is no report.
+    pub(crate) fn from_bytes(message: &[u8]) -> Option<Self> {
+        let (&tag, payload) = message.split_first()?;
+        let text = || String::from_utf8_lossy(payload).into_owned();
+        Some(match tag {
+            b'H' => Self::Held(time_from(payload)),
+            b'R' => Self::Renewed(time_from(payload)),
+            b'W' if payload.is_empty() => Self::Waiting,
+            b'r' => Self::Retrying(text()),
+            b'C' if payload.is_empty() => Self::Contended,
+            b'L' => Self::Lost(text()),
+            b'F' => Self::Failed(text()),
+            b'A' => Self::Answer(text()),
+            b'N' => Self::NotHeld(text()),
+            b'x' if payload.is_empty() => Self::Releasing,
+            _ => return None,
+        })
+    }
+}
+
+impl Order {
+    pub(crate) fn to_bytes(self) -> &'static [u8] {
+        match self {
+            Self::ByteWritten => b"B",
+            Self::ReleaseLater => b"L",
+            Self::Release => b"X",
+        }
+    }
+
+    /// `None` for what is no order.
+    pub(crate) fn from_bytes(message: &[u8]) -> Option<Self> {
+        match message {
+            b"B" => Some(Self::ByteWritten),
+            b"L" => Some(Self::ReleaseLater),
+            b"X" => Some(Self::Release),
+            _ => None,
+        }
+    }
+}
+
 /// One end of the socket pair.
 pub(crate) struct End(OwnedFd);
 
@@ -79,58 +138,19 @@ impl AsFd for End {
 
 impl End {
     pub(crate) fn send_report(&self, report: &Report) {
-        let (tag, payload): (u8, Vec<u8>) = match report {
-            Report::Held(until) => (b'H', time_bytes(*until)),
-            Report::Renewed(until) => (b'R', time_bytes(*until)),
-            Report::Waiting => (b'W', Vec::new()),
-            Report::Retrying(text) => (b'r', text_bytes(text)),
-            Report::Contended => (b'C', Vec::new()),
-            Report::Lost(text) => (b'L', text_bytes(text)),
-            Report::Failed(text) => (b'F', text_bytes(text)),
-            Report::Answer(text) => (b'A', text_bytes(text)),
-            Report::NotHeld(text) => (b'N', text_bytes(text)),
-            Report::Releasing => (b'x', Vec::new()),
-        };
-        let mut message = vec![tag];
-        message.extend(payload);
-        self.send(&message);
+        self.send(&report.to_bytes());
     }
 
     pub(crate) fn send_order(&self, order: Order) {
-        self.send(match order {
-            Order::ByteWritten => b"B",
-            Order::ReleaseLater => b"L",
-            Order::Release => b"X",
-        });
+        self.send(order.to_bytes());
     }
 
     pub(crate) fn receive_report(&self) -> Received<Report> {
-        self.receive(|message| {
-            let (&tag, payload) = message.split_first()?;
-            let text = || String::from_utf8_lossy(payload).into_owned();
-            Some(match tag {
-                b'H' => Report::Held(time_from(payload)),
-                b'R' => Report::Renewed(time_from(payload)),
-                b'W' => Report::Waiting,
-                b'r' => Report::Retrying(text()),
-                b'C' => Report::Contended,
-                b'L' => Report::Lost(text()),
-                b'F' => Report::Failed(text()),
-                b'A' => Report::Answer(text()),
-                b'N' => Report::NotHeld(text()),
-                b'x' => Report::Releasing,
-                _ => return None,
-            })
-        })
+        self.receive(Report::from_bytes)
     }
 
     pub(crate) fn receive_order(&self) -> Received<Order> {
-        self.receive(|message| match message {
-            b"B" => Some(Order::ByteWritten),
-            b"L" => Some(Order::ReleaseLater),
-            b"X" => Some(Order::Release),
-            _ => None,
-        })
+        self.receive(Order::from_bytes)
     }
 
     /// A message that cannot be sent has no reader, or one that has been stopped for long and is past its
@@ -165,7 +185,8 @@ impl End {
 }
 
 fn time_bytes(until: Option<BootTime>) -> Vec<u8> {
-    until.map_or(u64::MAX, BootTime::as_nanos).to_ne_bytes().to_vec()
+    // The last number means none, and no time may be taken for that.
+    until.map_or(u64::MAX, |until| until.as_nanos().min(u64::MAX - 1)).to_ne_bytes().to_vec()
 }
 
 fn time_from(payload: &[u8]) -> Option<BootTime> {
@@ -175,12 +196,17 @@ fn time_from(payload: &[u8]) -> Option<BootTime> {
 }
 
 fn text_bytes(text: &str) -> Vec<u8> {
-    let end = text.len().min(TEXT_MAX);
+    let mut end = text.len().min(TEXT_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     text.as_bytes().get(..end).unwrap_or_default().to_vec()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -216,6 +242,20 @@ mod tests {
         assert_eq!(b.receive_order(), Received::Message(Order::ByteWritten));
         assert_eq!(b.receive_order(), Received::Message(Order::Release));
         assert_eq!(b.receive_order(), Received::Closed);
+    }
+
+    #[test]
+    fn a_deadline_however_far_is_not_none() {
+        let far = BootTime::from_nanos(0) + Duration::MAX;
+        let Some(Report::Held(until)) = Report::from_bytes(&Report::Held(Some(far)).to_bytes()) else { panic!() };
+        assert!(until.is_some());
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        let text = format!("x{}", "\u{fc}".repeat(TEXT_MAX));
+        let Some(Report::Lost(cut)) = Report::from_bytes(&Report::Lost(text.clone()).to_bytes()) else { panic!() };
+        assert!(text.starts_with(&cut) && cut.len() >= TEXT_MAX - 1, "{} bytes", cut.len());
     }
 
     #[test]

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         ("every promise has a mutation", promises_have_mutations),
         ("every case of a suite is failed by a mutation", cases_have_mutations),
         ("every shell script parses", scripts_parse),
+        ("every fuzz target has its check, its seeds and its place in the manifest", fuzz_targets_are_whole),
     ];
     let trials = checks.iter().map(|&(name, check)| Trial::test(name, move || Ok(check()?))).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -272,6 +273,38 @@ fn cases_of(suite: &str) -> Result<Vec<String>> {
     ensure!(output.status.success(), "{suite} --list: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+}
+
+/// All but the target itself is compiled or run by `make test` and `make tidy`.
+fn fuzz_targets_are_whole() -> Result<()> {
+    let files = files()?;
+    let stems = |folder: &str, ending: &str| -> BTreeSet<String> {
+        let inside = files.iter().filter_map(|path| path.strip_prefix(folder)?.strip_suffix(ending));
+        inside.map(str::to_owned).collect()
+    };
+    let manifest = read("fuzz/Cargo.toml")?;
+    let programs: BTreeSet<String> =
+        manifest.split("[[bin]]").skip(1).filter_map(|part| part.split('"').nth(1)).map(str::to_owned).collect();
+    ensure!(!programs.is_empty(), "fuzz/Cargo.toml has no target");
+    ensure!(programs == stems("fuzz/targets/", ".rs"), "fuzz/targets is not what fuzz/Cargo.toml has: {programs:?}");
+    let (mut used, checks) = (BTreeSet::new(), stems("fuzz/checks/", ".rs"));
+    for program in &programs {
+        let seeds = format!("fuzz/seeds/{program}/");
+        ensure!(files.iter().any(|path| path.starts_with(&seeds)), "there is no seed in {seeds}");
+        let text = read(format!("fuzz/targets/{program}.rs"))?;
+        for call in text.split("::check(data)").filter_map(|before| before.rsplit([' ', '\n']).next()) {
+            let Some((group, check)) = call.trim_start_matches("mutex_fuzz::").split_once("::") else { continue };
+            let group = group.trim_start_matches("for_");
+            let listed = read(format!("fuzz/checks/{group}.rs"))?.contains(&format!("pub mod {check};"));
+            ensure!(listed && checks.contains(check), "{program}: there is no check {check} in fuzz/checks/{group}.rs");
+            used.insert(check.to_owned());
+        }
+    }
+    // What all of them share, and the lists of each crate.
+    let others = ["harmless", "seeds", "core", "file", "rados", "etcd", "cli"];
+    let forgotten: Vec<&String> = checks.difference(&used).filter(|name| !others.contains(&name.as_str())).collect();
+    ensure!(forgotten.is_empty(), "no fuzz target runs {forgotten:?}");
+    Ok(())
 }
 
 fn scripts_parse() -> Result<()> {

@@ -5,6 +5,7 @@
 //!   name counts;
 //! - a line that ends in a backslash goes on in the next one, a comment does not;
 //! - blanks around a value go, and of several blanks in it the first stays;
+//! - a line ends at a zero byte, once it is known whether it goes on in the next;
 //! - a line that begins with `=`, and a `[` that is not closed, make CTDB ignore **the whole file**, in silence: it runs
 //!   without a lock then.
 
@@ -41,7 +42,16 @@ pub(crate) fn cluster_lock() -> anyhow::Result<Configured> {
     let bytes = std::fs::read(&path).with_context(|| {
         format!("no LOCK given, and cannot read {shown}; name the LOCK, or CTDB's directory in CTDB_BASE")
     })?;
-    let settings = match settings(&bytes) {
+    configured(&bytes, &path)
+}
+
+/// The same of what stands in the file.
+///
+/// # Errors
+/// Where that names no lock.
+pub(crate) fn configured(bytes: &[u8], path: &Path) -> anyhow::Result<Configured> {
+    let shown = path.display();
+    let settings = match settings(bytes) {
         Ok(settings) => settings,
         Err(line) => bail!(
             "{shown}: cannot be understood at {line:?}: CTDB ignores the whole file then, without a word, and runs without \
@@ -75,7 +85,9 @@ struct Setting {
 fn settings(text: &[u8]) -> Result<Vec<Setting>, String> {
     let mut section = Vec::new();
     let mut found = Vec::new();
-    for line in lines(text) {
+    for mut line in lines(text) {
+        // What CTDB reads as C strings ends there.
+        line.truncate(line.iter().position(|&byte| byte == 0).unwrap_or(line.len()));
         if let Some(inner) = line.strip_prefix(b"[") {
             let end = inner.iter().position(|&byte| byte == b']').ok_or_else(|| shown(&line))?;
             section = inner[..end].to_vec();

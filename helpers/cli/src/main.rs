@@ -25,6 +25,13 @@ mod bench;
 mod break_lock;
 mod completion;
 mod conf;
+// The checks of the fuzz targets, as unit tests here.
+#[cfg(test)]
+#[path = "../../../fuzz/properties/argv.rs"]
+mod argv;
+#[cfg(test)]
+#[path = "../../../fuzz/checks/cli.rs"]
+mod fuzz;
 mod health;
 mod helper;
 mod hold;
@@ -98,6 +105,19 @@ fn main() -> ExitCode {
     })
 }
 
+/// What is wrong, with clap's hints.
+fn in_one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    // A word that it shows may have any line in it.
+    let ends = ["\n\nUsage: ", "\n\nFor more information"].map(|what| text.rfind(what));
+    let end = ends.into_iter().flatten().min().unwrap_or(text.len());
+    let what = text[..end].split_whitespace().collect::<Vec<_>>().join(" ");
+    // The shell split it, which is what CTDB would have done.
+    let is_split = error.kind() == ErrorKind::UnknownArgument;
+    let hint = if is_split { "; LOCK is one argument: put it in quotes" } else { "" };
+    format!("{}{hint}; see --help", what.strip_prefix("error: ").unwrap_or(&what))
+}
+
 /// What is left to say where there is no command to run: what was asked for, or what is wrong, in one line.
 fn said_by_clap(error: &clap::Error) -> ExitCode {
     match error.kind() {
@@ -109,16 +129,27 @@ fn said_by_clap(error: &clap::Error) -> ExitCode {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
         }
-        kind => {
-            let text = error.to_string();
-            let what = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-            let what = what.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
-            // The shell split it, which is what CTDB would have done.
-            let hint = if kind == ErrorKind::UnknownArgument { "; LOCK is one argument: put it in quotes" } else { "" };
-            say::complain(&format!("{}{hint}; see --help", what.trim_start_matches("error: ")));
-        }
+        _ => say::complain(&in_one_line(error)),
     }
     // What `run` ends with is else its command's.
     let of_run = std::env::args_os().nth(1).is_some_and(|word| word == "run");
     ExitCode::from(if of_run { run::usage_code() } else { exit_code::ERROR })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_command_line_is_taken_or_refused_in_a_line() {
+        argv::any(
+            |_: Cli| {},
+            |error| {
+                use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+                let is_help =
+                    matches!(error.kind(), DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand);
+                (!is_help).then(|| in_one_line(error))
+            },
+        );
+    }
 }

@@ -12,7 +12,7 @@ use ini::{Ini, ParseOption};
 
 use crate::endpoint::DEFAULT_PORT;
 use crate::file;
-use crate::settings::Layer;
+use crate::layer::Layer;
 
 /// Words of python-etcd and of the script that mean nothing here, and what to do instead.
 const MEANINGLESS: [(&str, &str); 13] = [
@@ -56,7 +56,8 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Layer> {
     Ok(layer)
 }
 
-fn parse(text: &str) -> anyhow::Result<Layer> {
+/// Of a text. No error repeats a value that could be a password.
+pub(crate) fn parse(text: &str) -> anyhow::Result<Layer> {
     let mut layer = Layer::default();
     let (mut host, mut port, mut protocol) = (None, None, None);
     for (number, line) in text.lines().enumerate() {
@@ -102,6 +103,8 @@ fn parse(text: &str) -> anyhow::Result<Layer> {
 /// are parsed one by one, as the parser would take what stands before a missing `=` for the beginning of the next key.
 fn pair(line: &str) -> anyhow::Result<Option<(String, String)>> {
     let line = line.trim();
+    // The parser takes one for a line's end, and what is behind it would be another pair, which nobody reads.
+    ensure!(!line.contains('\r'), "a carriage return stands in the line; begin a new line there, or remove it");
     // A password may hold any of these characters.
     let as_it_stands = ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
     let parsed = Ini::load_from_str_opt(line, as_it_stands);
@@ -167,5 +170,12 @@ mod tests {
         ] {
             refused(text);
         }
+    }
+
+    #[test]
+    fn a_carriage_return_ends_a_line_only_with_it() {
+        assert_eq!(parse("host = a\r\nport = 1\r\n").unwrap().endpoints.as_deref(), Some("http://a:1"));
+        assert!(refused("host = a\rport = 1").contains("line 1: a carriage return"));
+        assert!(!refused("host = a\n# x\rpassword = secret").contains("secret"));
     }
 }

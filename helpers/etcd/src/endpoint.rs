@@ -1,5 +1,7 @@
 //! A member's URL.
 
+use std::net::Ipv6Addr;
+
 use anyhow::{Context, bail, ensure};
 use http::Uri;
 
@@ -46,7 +48,20 @@ fn url(text: &str, tls: bool) -> anyhow::Result<String> {
             .filter(|port| *port > 0)
             .with_context(|| bad(text))?,
     };
+    let host = spelled(host).with_context(|| bad(text))?;
     Ok(format!("{scheme}://{host}:{port}"))
+}
+
+/// The one spelling of a host, so that a member that stands there twice is seen: names know no case, and an IPv6 address can
+/// be written in many ways. `None` for what is neither: the parser takes every character that a URL may have.
+fn spelled(host: &str) -> Option<String> {
+    match host.strip_prefix('[') {
+        Some(address) => Some(format!("[{}]", address.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?)),
+        None => {
+            let is_of_names = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+            host.bytes().all(is_of_names).then(|| host.to_ascii_lowercase())
+        }
+    }
 }
 
 fn bad(text: &str) -> String {
@@ -81,6 +96,11 @@ mod tests {
             "http://a:0",
             "http://a:99999",
             "http://[::1]x",
+            "http://[::x]",
+            "http://[a]",
+            "a[]",
+            "a;b",
+            "http://a%41",
             "a b",
         ] {
             assert!(url(bad, false).is_err(), "{bad:?}");
@@ -93,6 +113,9 @@ mod tests {
         assert_eq!(urls("a, b", false).unwrap(), ["http://a:2379", "http://b:2379"]);
         assert!(urls("a,b,a:2379", false).is_err());
         assert!(urls("a,,b", false).is_err());
+        // Names know no case, and an address has many spellings.
+        assert!(urls("a.example,A.EXAMPLE", false).is_err());
+        assert!(urls("[::1],[0:0::1]", false).is_err());
     }
 
     #[test]

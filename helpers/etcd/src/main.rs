@@ -11,6 +11,7 @@
 //! | `trouble` | errors in words, and whether waiting can cure them |
 //! | `tls` | certificates |
 //! | `settings` | how to reach etcd: command line over environment over file |
+//! | `layer` | what one of these says |
 //! | `config_file` | the file |
 //! | `file` | reading what somebody else has named |
 //! | `endpoint` | a member's URL |
@@ -23,6 +24,14 @@ mod config_file;
 mod connection;
 mod endpoint;
 mod file;
+// The checks of the fuzz targets, as unit tests here.
+#[cfg(test)]
+#[path = "../../../fuzz/properties/argv.rs"]
+mod argv;
+#[cfg(test)]
+#[path = "../../../fuzz/checks/etcd.rs"]
+mod fuzz;
+mod layer;
 mod lock_key;
 mod member;
 mod one_cluster;
@@ -92,3 +101,21 @@ mutex_core::main!(|args: Args| {
         backend: backend::EtcdLock::new(&key, lease, settings),
     })
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_command_line_is_taken_as_it_has_to_be_or_refused_in_a_line() {
+        argv::any(
+            |args: Args| {
+                let lease = args.lease_seconds.unwrap_or(DEFAULT_LEASE);
+                assert!(!args.key.is_empty() && lease <= Duration::from_secs(86_400));
+                // What etcd grants at all has room for its renewals.
+                assert!(lease < SHORTEST_LEASE || Timing::lease(lease, Duration::ZERO).is_ok());
+            },
+            mutex_core::refusal,
+        );
+    }
+}

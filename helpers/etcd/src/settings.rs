@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use clap::builder::NonEmptyStringValueParser;
 use mutex_core::seconds;
 
+use crate::layer::Layer;
 use crate::tls::Files;
 use crate::{config_file, endpoint};
 
@@ -39,19 +40,6 @@ pub(crate) struct Flags {
     /// The user; the password comes from ETCDCTL_PASSWORD or the file [env: ETCDCTL_USER]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     user: Option<String>,
-}
-
-/// What one place says; it need not say all.
-#[derive(Default)]
-pub(crate) struct Layer {
-    pub(crate) endpoints: Option<String>,
-    pub(crate) cacert: Option<String>,
-    pub(crate) cert: Option<String>,
-    pub(crate) key: Option<String>,
-    pub(crate) server_name: Option<String>,
-    pub(crate) user: Option<String>,
-    pub(crate) password: Option<String>,
-    pub(crate) lease_seconds: Option<String>,
 }
 
 /// What all places come to.

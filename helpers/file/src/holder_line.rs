@@ -15,9 +15,9 @@ use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
 use serde_json::{Map, Value, json};
 
 /// Longest line that is believed to be one of ours.
-const LINE_MAX: usize = 4096;
+pub(crate) const LINE_MAX: usize = 4096;
 /// What a line may say, and nothing else is passed on.
-const KEYS: [&str; 4] = ["host", "pid", "worker_pid", "since"];
+pub(crate) const KEYS: [&str; 4] = ["host", "pid", "worker_pid", "since"];
 
 /// The extended attribute.
 const ATTRIBUTE: &str = "user.ctdb_mutex_holder";
@@ -55,7 +55,8 @@ pub(crate) fn read(file: &File, place: Line) -> Map<String, Value> {
     parse(buffer.get(..length).unwrap_or_default())
 }
 
-fn parse(content: &[u8]) -> Map<String, Value> {
+/// The same of what was read.
+pub(crate) fn parse(content: &[u8]) -> Map<String, Value> {
     let line = content.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let Ok(Value::Object(facts)) = serde_json::from_slice(line) else { return Map::new() };
     facts

@@ -12,6 +12,13 @@
 #![cfg_attr(not(test), no_main)]
 
 mod backend;
+// The checks of the fuzz targets, as unit tests here.
+#[cfg(test)]
+#[path = "../../../fuzz/properties/argv.rs"]
+mod argv;
+#[cfg(test)]
+#[path = "../../../fuzz/checks/file.rs"]
+mod fuzz;
 mod holder_line;
 mod known;
 mod lock;
@@ -68,3 +75,24 @@ mutex_core::main!(|args: Args| {
         backend: backend::FileLock::new(args.file, args.lock_type, args.require_fs),
     })
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_command_line_is_taken_as_it_has_to_be_or_refused_in_a_line() {
+        argv::any(
+            |args: Args| {
+                let day = Duration::from_secs(86_400);
+                assert!(args.recheck_seconds <= day && args.ping_timeout_seconds <= day);
+                assert!(args.require_fs.iter().all(|name| !name.is_empty() && !name.contains(',')));
+                // What is left to refuse is refused in a line, too.
+                if let Err(error) = Timing::proof(args.recheck_seconds, args.ping_timeout_seconds) {
+                    assert!(args.ping_timeout_seconds.is_zero(), "{error}");
+                }
+            },
+            mutex_core::refusal,
+        );
+    }
+}

@@ -59,7 +59,7 @@ pub(crate) fn of(place: impl AsFd) -> io::Result<Mount> {
 
 /// `36 35 98:0 /root /mount/point rw,noatime shared:1 - ext4 /dev/sda1 rw` (proc(5)); the optional fields before the
 /// dash vary in number.
-fn find(mounts: &str, number: &str) -> Option<Mount> {
+pub(crate) fn find(mounts: &str, number: &str) -> Option<Mount> {
     mounts.lines().find_map(|line| {
         let mut fields = line.split(' ');
         if fields.next()? != number {

@@ -5,7 +5,9 @@
 //! | `backend` | the storage verbs |
 //! | `place` | where the lock is, and how to connect to it |
 //! | `class_lock` | Ceph's object class `lock` on the wire |
+//! | `holding` | one holding: its name, and what is said of it |
 //! | `service_map` | the holder in ceph-mgr's service map |
+//! | `service_dump` | what stands there, read as hostile |
 //! | `trouble` | errors in words, and whether waiting can cure them |
 //! | `aside` | work that may never return |
 //! | `librados` | librados as safe Rust |
@@ -15,8 +17,17 @@
 mod aside;
 mod backend;
 mod class_lock;
+// The checks of the fuzz targets, as unit tests here.
+#[cfg(test)]
+#[path = "../../../fuzz/properties/argv.rs"]
+mod argv;
+#[cfg(test)]
+#[path = "../../../fuzz/checks/rados.rs"]
+mod fuzz;
+mod holding;
 mod librados;
 mod place;
+mod service_dump;
 mod service_map;
 mod trouble;
 
@@ -99,3 +110,22 @@ mutex_core::main!(|args: Args| {
         backend: backend::RadosLock::new(place, object, lease, !args.no_register),
     })
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_command_line_is_taken_as_it_has_to_be_or_refused_in_a_line() {
+        argv::any(
+            |args: Args| {
+                assert!([&args.cluster, &args.user, &args.pool, &args.object].iter().all(|word| !word.is_empty()));
+                assert!(args.namespace.is_none_or(|namespace| !namespace.is_empty()));
+                assert!(args.lease_seconds <= Duration::from_secs(86_400));
+                let refused = Timing::lease(args.lease_seconds, STORE_CLOCK_ERROR).is_err();
+                assert_eq!(refused, args.lease_seconds < Duration::from_secs(3));
+            },
+            mutex_core::refusal,
+        );
+    }
+}

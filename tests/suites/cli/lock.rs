@@ -90,6 +90,11 @@ const FILES: &[&[u8]] = &[
     b"[cluster]\n\tcluster lock = /q\n[x\n",
     b"[]\n[cluster]\n\tcluster lock = /q\n[]\n",
     b"[cluster]]\n\tcluster lock = [x]\n",
+    b"[cluster]\n\tcluster lock = /q/b\0c\n",
+    b"[cluster]\n\tcluster lock = /q/b \0\\\n/c\n",
+    b"[cluster]\n\tcluster lock\0 = /q/b\n",
+    b"[cluster]\n\tcluster lock = /q\n[x\0]\n",
+    b"[cluster]\n\tcluster lock = /q\n\0= x\n\0\0",
     b"",
     b"\n\n",
 ];
@@ -128,6 +133,7 @@ const PIECES: &[&[u8]] = &[
     b"\x0b",
     b"\x0c",
     b"\xff",
+    b"\0",
     b"node address = 127.0.0.1\n",
 ];
 

@@ -35,6 +35,9 @@ pub(crate) const CASES: &[Case] = &[
     ("a word twice: 3 with one line that names it", || bad("host = a\nhost = b\n", &["host", "twice"])),
     ("a word without a value: 3 with one line that names it", || bad("host =\n", &["host"])),
     ("a section: 3 with one line that says where", || bad("host = a\n[etcd]\n", &["line 2", "section"])),
+    ("a carriage return within a line: 3 with one line that says where", || {
+        bad("host = a\rport = 1\n", &["line 1", "carriage return"])
+    }),
     ("endpoints and host: 3 with one line that names both", || {
         bad("endpoints = a\nhost = b\n", &["endpoints", "host"])
     }),

@@ -39,6 +39,13 @@ pub(crate) const CASES: &[Case] = &[
     ("an endpoint twice: 3 with one line", || {
         refused(&["%", "--endpoints", "http://a,b,a:2379"], "http://a:2379 stands there twice")
     }),
+    ("an endpoint twice, in two spellings: 3 with one line", || {
+        refused(&["%", "--endpoints", "http://a.invalid,A.INVALID"], "http://a.invalid:2379 stands there twice")?;
+        refused(
+            &["%", "--endpoints", "http://[2001:db8::1],[2001:db8:0::1]"],
+            "http://[2001:db8::1]:2379 stands there twice",
+        )
+    }),
     ("--endpoints twice: 3 with one line", || refused(&["%", "--endpoints", "a", "--endpoints", "b"], "--endpoints")),
     ("an endpoint with a password: 3 with one line without it", || {
         refused(&["%", "--endpoints", "http://root:open-sesame@a"], "names no user")
@@ -53,6 +60,9 @@ pub(crate) const CASES: &[Case] = &[
     ("an endpoint with a path: 3 with one line", || refused(&["%", "--endpoints", "http://a/v2"], "http://a/v2")),
     ("an endpoint with a port that is too large: 3 with one line", || {
         refused(&["%", "--endpoints", "http://a:99999"], "http://a:99999")
+    }),
+    ("an endpoint with brackets in its name: 3 with one line", || {
+        refused(&["%", "--endpoints", "a[]"], "\"a[]\" is no URL")
     }),
     ("an endpoint with port 0: 3 with one line", || refused(&["%", "--endpoints", "http://a:0"], "http://a:0")),
     ("an endpoint with a port that is no number: 3 with one line", || {

@@ -35,6 +35,12 @@ const BAD_INPUTS: &[BadInput] = &[
     BadInput { name: "no arguments", prepare: NOTHING, arguments: &[], names: "FILE" },
     BadInput { name: "an empty FILE", prepare: NOTHING, arguments: &[""], names: "FILE" },
     BadInput { name: "RECHECK-SECONDS not a number", prepare: NOTHING, arguments: &["%/lock", "abc"], names: "abc" },
+    BadInput {
+        name: "RECHECK-SECONDS with an empty line in it",
+        prepare: NOTHING,
+        arguments: &["%/lock", "5\n\n6"],
+        names: "RECHECK-SECONDS",
+    },
     BadInput { name: "RECHECK-SECONDS negative", prepare: NOTHING, arguments: &["%/lock", "-1"], names: "-1" },
     BadInput { name: "RECHECK-SECONDS a fraction", prepare: NOTHING, arguments: &["%/lock", "1.5"], names: "1.5" },
     BadInput {

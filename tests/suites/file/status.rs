@@ -109,7 +109,7 @@ fn hostile() -> anyhow::Result<()> {
     let holder = holder(&file)?;
     let pid = holder.worker()?.pid();
     // The true worker's number: another's line would not be shown at all.
-    let host = "\u{1b}[2J\u{9b}31m\r\n\u{7}\u{202e}evil";
+    let host = "\u{1b}[2J\u{9b}31m\r\n\u{7}\u{202e}\u{61c}evil";
     let contents: [Vec<u8>; 7] = [
         // Every character of it is escaped to eight.
         json!({"host": "\u{202e}".repeat(1000), "worker_pid": pid, "since": "y"}).to_string().into(),
@@ -128,7 +128,9 @@ fn hostile() -> anyhow::Result<()> {
         for options in [&["--status"][..], &["--status", "--json"]] {
             let Answer { stdout, stderr, .. } = ask(&file, options, ANSWER_LIMIT)?;
             let text = String::from_utf8_lossy(&stdout).into_owned() + &stderr;
-            let bad = text.chars().find(|sign| (sign.is_control() && *sign != '\n') || *sign == '\u{202e}');
+            let bad = text
+                .chars()
+                .find(|sign| (sign.is_control() && *sign != '\n') || matches!(sign, '\u{202e}' | '\u{61c}'));
             ensure!(bad.is_none(), "content {number}, {options:?}: {bad:?} unescaped");
             ensure!(text.len() < 10_000, "content {number}, {options:?}: {} bytes", text.len());
         }

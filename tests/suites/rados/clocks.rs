@@ -42,10 +42,10 @@ const PUNCTUAL: Duration = Duration::from_millis(50);
 const EARLY: Duration = Duration::from_millis(500);
 
 /// What became of an attempt.
-#[derive(PartialEq, Eq)]
 enum Outcome {
     Shown,
-    MachineTooSlow,
+    /// With what that looked like.
+    MachineTooSlow(String),
 }
 
 /// The store, and a lock in it.
@@ -84,12 +84,14 @@ impl Scene {
 }
 
 fn on_a_quick_machine(attempt: fn(&Scene) -> anyhow::Result<Outcome>) -> anyhow::Result<()> {
+    let mut seen = Vec::new();
     for _ in 0..5 {
-        if attempt(&Scene::new()?)? == Outcome::Shown {
-            return Ok(());
+        match attempt(&Scene::new()?)? {
+            Outcome::Shown => return Ok(()),
+            Outcome::MachineTooSlow(what) => seen.push(what),
         }
     }
-    bail!("the machine holds threads up for more than {PUNCTUAL:?}")
+    bail!("the machine holds threads up for more than {PUNCTUAL:?}, or it is not the machine: {}", seen.join("; "))
 }
 
 /// Its worker has to kill it, and in time.
@@ -124,7 +126,7 @@ fn first_lease(scene: &Scene) -> anyhow::Result<Outcome> {
     frozen.heal()?;
     if holder.status(ANSWER_LIMIT).ok() != Some('0') {
         // The try was given up before the fault was there.
-        return Ok(Outcome::MachineTooSlow);
+        return Ok(Outcome::MachineTooSlow("the try had no answer in time".to_owned()));
     }
     judge(scene, &holder, next)
 }
@@ -132,29 +134,29 @@ fn first_lease(scene: &Scene) -> anyhow::Result<Outcome> {
 /// Nothing of the holder's arrives any more. Another OSD answers from now on, and a rival takes the lock as soon as it is
 /// to be had.
 fn judge(scene: &Scene, holder: &Helper, next: usize) -> anyhow::Result<Outcome> {
-    let Some(expires) = scene.expiry()? else { return Ok(Outcome::MachineTooSlow) };
+    let over = || Ok(Outcome::MachineTooSlow("the lease was over, or was renewed, too early".to_owned()));
+    let Some(expires) = scene.expiry()? else { return over() };
     scene.among_servers(|lock| lock.ceph.let_answer(next, &lock.object))?;
     let seen_at = Instant::now();
     let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
-    // Over already, or moved by a renewal that was on its way.
     if scene.expiry()? != Some(expires) {
-        return Ok(Outcome::MachineTooSlow);
+        return over();
     }
     let given_away = seen_at + left.saturating_sub(OFF);
     let limit = left + ANSWER_LIMIT;
-    let over = AtomicBool::new(false);
+    let done = AtomicBool::new(false);
     let (ended, taken, held_up) = thread::scope(|scope| {
         let rival = scope.spawn(|| take(scene, limit));
-        let pace = scope.spawn(|| longest_pause(&over, limit));
+        let pace = scope.spawn(|| longest_pause(&done, limit));
         let ended = holder.end(limit);
         let taken = rival.join();
-        over.store(true, Ordering::Relaxed);
+        done.store(true, Ordering::Relaxed);
         (ended, taken, pace.join())
     });
     let panicked = |_| anyhow!("a thread panicked");
     let (taken, held_up) = (taken.map_err(panicked)??, held_up.map_err(panicked)??);
     match in_time(ended?, taken, given_away) {
-        Err(_) if held_up > PUNCTUAL => Ok(Outcome::MachineTooSlow),
+        Err(error) if held_up > PUNCTUAL => Ok(Outcome::MachineTooSlow(error.to_string())),
         seen => seen.map(|()| Outcome::Shown),
     }
 }
@@ -183,13 +185,13 @@ fn take(scene: &Scene, limit: Duration) -> anyhow::Result<Instant> {
     bail!("a rival did not get the lock within {limit:?}")
 }
 
-/// How long a thread that wanted to run every few milliseconds had to wait at most, until it is `over`.
-fn longest_pause(over: &AtomicBool, limit: Duration) -> anyhow::Result<Duration> {
+/// How long a thread that wanted to run every few milliseconds had to wait at most, until it is `done`.
+fn longest_pause(done: &AtomicBool, limit: Duration) -> anyhow::Result<Duration> {
     let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
     wait_for("the end of a watch", 2 * limit, || {
         longest = longest.max(last.elapsed());
         last = Instant::now();
-        over.load(Ordering::Relaxed).then_some(longest)
+        done.load(Ordering::Relaxed).then_some(longest)
     })
     .map(|(longest, _)| longest)
 }

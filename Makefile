@@ -1,6 +1,6 @@
 # The README's commands. Everything else is cargo.
 .POSIX:
-.PHONY: help demo test test-all bench fuzz mutations failover tidy deps vendor rpm deb model
+.PHONY: help demo test test-all bench campaign fuzz mutations failover tidy deps vendor rpm deb model
 
 help:
 	@echo "make demo       build, then show a lock taken, refused and handed over (15 s)"
@@ -8,6 +8,7 @@ help:
 	@echo "make test-all   the same, with what is too long for CI, and the mutations"
 	@echo "make mutations  break each promise by a patch, and expect its test to fail"
 	@echo "make bench      against what the distribution has: time and memory, as ratios"
+	@echo "make campaign   faults at random, and whether two nodes ever hold at once (two hours)"
 	@echo "make failover   how long a cluster is without a leader after a fault, beside what the distribution has (25 min)"
 	@echo "make fuzz       fuzz all that is read from elsewhere, SECONDS each (600), into docs/EVIDENCE.md"
 	@echo "make model      prove the protocol, break each of its rules, and write docs/EVIDENCE.md's part"
@@ -39,6 +40,18 @@ bench: deps
 	cargo build --quiet --release -p ctdb_mutex_rados_helper
 	cargo build --quiet --release -p ctdb_mutex_etcd_helper
 	cargo run --quiet --release -p mutex-tests --bin bench
+
+# Each kind of fault more than fifty times, on every store, for ours and the distribution's. CAMPAIGN says otherwise:
+# CAMPAIGN="--backend etcd --seed 100 --rounds 1", say; see --help.
+CAMPAIGN = --subject ours,distribution,unsafe --runs 5 --rounds 11 --side-by-side 6 --record
+
+campaign: deps
+	cargo build --quiet --release -p ctdb_mutex_file_helper
+	cargo build --quiet --release -p ctdb_mutex_rados_helper
+	cargo build --quiet --release -p ctdb_mutex_etcd_helper
+	cargo build --quiet --release -p mutex-tests --bins
+	cargo build --quiet --release -p mutex-evidence --bins
+	cargo run --quiet --release -p mutex-evidence --bin campaign -- $(CAMPAIGN)
 
 # What of it: FAILOVER="--runs 5", "--only power-lost,rados-9", "--draw"; see --help.
 FAILOVER =

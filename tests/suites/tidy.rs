@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         ("every case of a suite is failed by a mutation", cases_have_mutations),
         ("every shell script parses", scripts_parse),
         ("every fuzz target has its check, its seeds and its place in the manifest", fuzz_targets_are_whole),
+        ("what is packaged has no syntax that is newer than its Rust", packaged_syntax_is_old_enough),
     ];
     let trials = checks.iter().map(|&(name, check)| Trial::test(name, move || Ok(check()?))).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -304,6 +305,19 @@ fn fuzz_targets_are_whole() -> Result<()> {
     let others = ["harmless", "seeds", "core", "file", "rados", "etcd", "cli"];
     let forgotten: Vec<&String> = checks.difference(&used).filter(|name| !others.contains(&name.as_str())).collect();
     ensure!(forgotten.is_empty(), "no fuzz target runs {forgotten:?}");
+    Ok(())
+}
+
+/// Clippy's `incompatible_msrv` knows what the standard library has since when, and no syntax: chains of `let` are 1.88's.
+fn packaged_syntax_is_old_enough() -> Result<()> {
+    for path in files()?.iter().filter(|path| path.ends_with(".rs")) {
+        if path.starts_with("mutex-core/") || path.starts_with("helpers/") {
+            for (number, line) in read(path)?.lines().enumerate() {
+                let code = line.split("//").next().unwrap_or_default();
+                ensure!(!code.contains("&& let "), "{path}:{}: a chain of `let`: {}", number + 1, line.trim());
+            }
+        }
+    }
     Ok(())
 }
 

@@ -12,7 +12,7 @@ fn main() -> anyhow::Result<()> {
     let mut number = || {
         let text =
             arguments.next().context("usage: campaign_parent NODE SEED LEASE-MILLISECONDS PROGRAM [ARGUMENT...]")?;
-        text.to_string_lossy().parse::<u64>().with_context(|| format!("{} is no number", text.display()))
+        text.to_string_lossy().parse::<u64>().with_context(|| format!("{} is no number", text.to_string_lossy()))
     };
     let (node, seed, lease) = (number()?, number()?, number()?);
     let program = arguments.next().context("no program")?;

@@ -10,6 +10,7 @@
 //!   alone. The overlap is measured against its bound; more than that is shown as such.
 //! - **excused**: a common fault after which this backend promises EOF within a short time only (a file's worker that is
 //!   killed: the kernel frees the lock first). Only the node that was hit, only within that time, else it is a violation.
+//!   Where it is excused for longer beside another fault, the two together are a kind of their own ([`together`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::belief::{Belief, Ended, beliefs};
 use super::event::{Event, Moment, Said, What};
-use super::stage::Times;
+use super::kind::COMMON;
+use super::stage::{Kind, Stage, Table, Times};
 
 /// A lock that is free is taken by the next try: that is so long in coming, at most, on a busy machine.
 const NEXT_TRY: Duration = Duration::from_secs(2);
@@ -28,10 +30,12 @@ const NEXT_TRY: Duration = Duration::from_secs(2);
 pub struct Rules {
     /// The lock's times.
     pub times: Times,
-    /// The kinds that have a table of their own.
-    pub own_table: Vec<String>,
+    /// The kinds that have a table of their own, and whether anything is promised there.
+    pub own_table: BTreeMap<String, bool>,
     /// The common kinds that are excused, and for how long.
     pub excused: BTreeMap<String, Duration>,
+    /// Of these, those that are excused for longer while a fault of the second kind is there.
+    pub excused_beside: Vec<(String, String)>,
 }
 
 /// Two beliefs at once.
@@ -59,7 +63,7 @@ pub enum CountsAs {
 }
 
 /// A fault as it happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hit {
     /// Its number.
     pub fault: usize,
@@ -90,18 +94,52 @@ pub struct Verdict {
     pub losses: Vec<(Moment, Option<usize>)>,
     /// For each quiet, how long it took until somebody held; `Err` where nobody did in time.
     pub quiets: Vec<Result<Duration, Duration>>,
-    /// The shortest time from an end of the pipe to the next belief of another node.
-    pub closest: Option<Duration>,
     /// Times in which a parent that held was not run though nobody had stopped it.
     pub busy: Vec<Duration>,
 }
 
 impl Rules {
+    /// Those of a stage.
+    #[must_use]
+    pub fn of(stage: &dyn Stage) -> Self {
+        let own = |kind: &&Kind| kind.table.is_own();
+        let promised = |kind: &Kind| (kind.name.to_owned(), kind.table == Table::OwnTable);
+        let excuse = |kind: &Kind| Some((kind.name.to_owned(), stage.excuse(kind)?));
+        let mut excused: BTreeMap<_, _> = COMMON.iter().filter_map(excuse).collect();
+        let mut excused_beside = Vec::new();
+        for (common, other) in COMMON.iter().flat_map(|common| stage.kinds().iter().map(move |other| (common, other))) {
+            if let Some(excuse) = stage.excuse_beside(common, other) {
+                excused.insert(together(common.name, other.name), excuse);
+                excused_beside.push((common.name.to_owned(), other.name.to_owned()));
+            }
+        }
+        let own_table = stage.kinds().iter().filter(own).map(promised).collect();
+        Self { times: stage.times(), own_table, excused, excused_beside }
+    }
+
     /// By how much the beliefs may overlap after a fault of this kind, if they may at all.
     #[must_use]
     pub fn bound(&self, kind: &str) -> Option<Duration> {
-        let own = || self.own_table.iter().any(|own| own == kind).then(|| self.times.taken_away());
+        let own = || self.own_table.contains_key(kind).then(|| self.times.taken_away());
         self.excused.get(kind).copied().or_else(own)
+    }
+}
+
+/// The name of a common kind that came while a fault of another kind was there.
+#[must_use]
+pub fn together(common: &str, other: &str) -> String {
+    format!("{common}, with {other}")
+}
+
+/// Gives those that came beside such a fault the name of both.
+fn name_together(hits: &mut [Hit], rules: &Rules) {
+    for (common, other) in &rules.excused_beside {
+        let others: Vec<_> = hits.iter().filter(|hit| hit.kind == *other).map(|hit| (hit.from, hit.until)).collect();
+        for hit in hits.iter_mut().filter(|hit| hit.kind == *common) {
+            if others.iter().any(|&(from, until)| from <= hit.there && hit.from <= until) {
+                hit.kind = together(common, other);
+            }
+        }
     }
 }
 
@@ -125,6 +163,12 @@ impl Verdict {
         self.overlaps.iter().filter(|overlap| overlap.counts_as == CountsAs::Violation)
     }
 
+    /// Whether somebody held at this moment.
+    #[must_use]
+    pub fn is_held(&self, at: Moment) -> bool {
+        self.beliefs.iter().any(|belief| belief.from <= at && at < belief.until)
+    }
+
     /// How many locks were taken.
     #[must_use]
     pub fn locks(&self) -> usize {
@@ -141,7 +185,8 @@ impl Verdict {
 /// Reads a history, which is in the order of time.
 #[must_use]
 pub fn check(history: &[Event], rules: &Rules) -> Verdict {
-    let (beliefs, hits) = (beliefs(history), hits(history));
+    let (beliefs, mut hits) = (beliefs(history), hits(history));
+    name_together(&mut hits, rules);
     let mut overlaps = Vec::new();
     for (mut one, mut other, from, until) in pairs(&beliefs) {
         if other.from < one.from {
@@ -151,11 +196,10 @@ pub fn check(history: &[Event], rules: &Rules) -> Verdict {
         overlaps.push(Overlap { nodes: [one.node, other.node], from, until, counts_as });
     }
     overlaps.sort_by_key(|overlap| overlap.from);
-    let lost = || beliefs.iter().filter(|belief| belief.ended == Ended::Lost);
-    let losses = lost().map(|belief| (belief.until, blame(belief.until, &hits, rules.times.lease))).collect();
-    let closest = lost().filter_map(|belief| next_after(belief, &beliefs)).min();
+    let lost = beliefs.iter().filter(|belief| belief.ended == Ended::Lost);
+    let losses = lost.map(|belief| (belief.until, blame(belief.until, &hits, rules.times.lease))).collect();
     let quiets = quiets(history, &beliefs, rules);
-    Verdict { overlaps, losses, quiets, closest, busy: busy(history), hits, beliefs }
+    Verdict { overlaps, losses, quiets, busy: busy(history), hits, beliefs }
 }
 
 /// The pauses of the parents' loops that no stop explains.
@@ -211,15 +255,10 @@ fn judge(both: [&Belief; 2], from: Moment, until: Moment, hits: &[Hit], rules: &
     hits.iter().find(bounded).map_or(CountsAs::Violation, |hit| CountsAs::Bounded(hit.kind.clone()))
 }
 
-/// The fault that a loss is put down to: the last one that came while it, or what it left behind, was there.
-fn blame(at: Moment, hits: &[Hit], lease: Duration) -> Option<usize> {
+/// The fault that something is put down to: the last one that came while it, or what it left behind, was there.
+pub(super) fn blame(at: Moment, hits: &[Hit], lease: Duration) -> Option<usize> {
     let there = |hit: &Hit| hit.from <= at && at <= hit.until + lease;
     hits.iter().enumerate().filter(|(_, hit)| there(hit)).max_by_key(|(_, hit)| hit.from).map(|(index, _)| index)
-}
-
-fn next_after(lost: &Belief, beliefs: &[Belief]) -> Option<Duration> {
-    let next = beliefs.iter().find(|belief| belief.node != lost.node && belief.from >= lost.until)?;
-    Some(next.from.since(lost.until))
 }
 
 fn hits(history: &[Event]) -> Vec<Hit> {
@@ -278,8 +317,12 @@ mod tests {
         let times = Times::of_lease(Duration::from_secs(4), Duration::from_millis(200), Duration::from_secs(1));
         Rules {
             times,
-            own_table: vec!["lock broken".to_owned()],
-            excused: BTreeMap::from([("worker killed".to_owned(), Duration::from_millis(50))]),
+            own_table: BTreeMap::from([("lock broken".to_owned(), true)]),
+            excused: BTreeMap::from([
+                ("worker killed".to_owned(), Duration::from_millis(50)),
+                (together("worker killed", "answers lost"), Duration::from_secs(3)),
+            ]),
+            excused_beside: vec![("worker killed".to_owned(), "answers lost".to_owned())],
         }
     }
 
@@ -390,6 +433,21 @@ mod tests {
     }
 
     #[test]
+    fn an_excuse_is_longer_only_beside_the_fault_that_makes_it_so() {
+        let with = |lost_at, healed| {
+            let mut history = two(lost_at);
+            let kind = "answers lost".to_owned();
+            history.push(event(500, What::Injecting { fault: 1, kind, node: None, whom: String::new() }));
+            history.push(event(healed, What::Healed { fault: 1 }));
+            history.extend(fault(990, "worker killed", Some(0)));
+            found(history)
+        };
+        let both = CountsAs::Bounded(together("worker killed", "answers lost"));
+        assert_eq!(with(1900, 1950), [(1000, 1900, both)]);
+        assert_eq!(with(1900, 980), [(1000, 1900, CountsAs::Violation)], "it was healed before");
+    }
+
+    #[test]
     fn losses_are_put_down_to_the_fault_that_came_last() {
         let mut history = two(500);
         history.extend(fault(100, "one", None));
@@ -397,7 +455,6 @@ mod tests {
         history.sort_by_key(|event| event.at);
         let verdict = check(&history, &rules());
         assert_eq!(verdict.losses, [(ms(500), Some(0))]);
-        assert_eq!(verdict.closest, Some(Duration::from_millis(500)));
         assert_eq!(verdict.locks(), 2);
         assert_eq!(blame(ms(110 + 4001), &verdict.hits, Duration::from_secs(4)), None);
         assert_eq!(blame(ms(99), &verdict.hits, Duration::from_secs(4)), None);

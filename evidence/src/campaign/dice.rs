@@ -12,12 +12,12 @@ impl Dice {
     #[must_use]
     pub fn new(seed: u64, purpose: u64) -> Self {
         let mut dice = Self(seed ^ purpose.wrapping_mul(0xd1b5_4a32_d192_ed03));
-        dice.next();
+        dice.number();
         dice
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,7 +28,7 @@ impl Dice {
     /// A number less than `end`; 0 where that is 0.
     pub fn below(&mut self, end: usize) -> usize {
         // The bias is that of 64 bits: none that anybody could measure here.
-        self.next().checked_rem(end as u64).map_or(0, |rest| usize::try_from(rest).unwrap_or(0))
+        self.number().checked_rem(end as u64).map_or(0, |rest| usize::try_from(rest).unwrap_or(0))
     }
 
     /// Whether a thing of so many percent comes to pass.
@@ -39,7 +39,7 @@ impl Dice {
     /// A time between these two, the second excluded.
     pub fn between(&mut self, from: Duration, to: Duration) -> Duration {
         let room = u64::try_from(to.saturating_sub(from).as_nanos()).unwrap_or(u64::MAX);
-        from + Duration::from_nanos(self.next().checked_rem(room).unwrap_or(0))
+        from + Duration::from_nanos(self.number().checked_rem(room).unwrap_or(0))
     }
 
     /// In an order of its own.

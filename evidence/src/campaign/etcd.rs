@@ -4,7 +4,6 @@
 //! key is gone then while its holder is right to believe, as if an admin had deleted it. etcd 3.4.31 and 3.5.13 do it no
 //! more.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use mutex_tests::services::sites::Site;
 
 use super::kind::{own_table, promised};
 use super::stage::{Blow, Call, Counted, Kind, NothingToHit, Span, Stage, Subject, Times};
+use super::subject::ending_with_parent;
 
 /// The fast setting of the man page.
 const LEASE: Duration = Duration::from_secs(3);
@@ -180,6 +180,20 @@ impl EtcdStage {
         })
     }
 
+    fn delete_key(&self) -> anyhow::Result<()> {
+        // It prints how many there were: the holder may just have released.
+        let deleted = self.etcd.etcdctl(&["del", &self.holder()?.name])?;
+        if deleted.trim() == "0" { Err(NothingToHit.into()) } else { Ok(()) }
+    }
+
+    fn revoke_lease(&self) -> anyhow::Result<()> {
+        let lease = format!("{:x}", self.holder()?.lease);
+        match self.etcd.etcdctl(&["lease", "revoke", &lease]) {
+            Err(error) if error.to_string().contains("lease not found") => Err(NothingToHit.into()),
+            result => result.map(drop),
+        }
+    }
+
     fn holder(&self) -> anyhow::Result<Key> {
         self.etcd.holders(KEY)?.into_iter().next().ok_or_else(|| NothingToHit.into())
     }
@@ -222,9 +236,9 @@ impl Stage for EtcdStage {
             Subject::Unsafe => return Ok(None),
         };
         let arguments = [KEY.to_owned(), lease].map(OsString::from).to_vec();
-        let environment: BTreeMap<OsString, OsString> =
-            self.etcd.environment().into_iter().map(|(name, value)| (name.into(), value)).collect();
-        Ok(Some(Call { program, arguments, environment: environment.into_iter().collect() }))
+        let environment = self.etcd.environment().into_iter().map(|(name, value)| (name.into(), value)).collect();
+        let call = Call { program, arguments, environment };
+        Ok(Some(if subject == Subject::Distribution { ending_with_parent(call)? } else { call }))
     }
 
     fn fault(&self, blow: &Blow) -> anyhow::Result<Fault<'_>> {
@@ -239,18 +253,23 @@ impl Stage for EtcdStage {
             QUORUM_FROZEN => self.frozen(kind, (0..MEMBERS).filter(|&other| other != member).collect()),
             HALF_STALL | STALL => self.frozen(kind, all()),
             ALL_KILLED => self.killed(kind, all()),
-            KEY_DELETED => {
-                Fault::new(kind.name, || self.etcd.etcdctl(&["del", &self.holder()?.name]).map(drop), || Ok(()))
-            }
-            LEASE_REVOKED => {
-                let revoke = || {
-                    let lease = format!("{:x}", self.holder()?.lease);
-                    self.etcd.etcdctl(&["lease", "revoke", &lease]).map(drop)
-                };
-                Fault::new(kind.name, revoke, || Ok(()))
-            }
+            KEY_DELETED => Fault::new(kind.name, || self.delete_key(), || Ok(())),
+            LEASE_REVOKED => Fault::new(kind.name, || self.revoke_lease(), || Ok(())),
             _ => return self.partition(*blow),
         })
+    }
+
+    fn whom(&self, Blow { kind, node, member, .. }: &Blow) -> String {
+        match *kind {
+            NODE_CUT_OFF | NODE_DEAF | NODE_MUTE => format!("node {node}"),
+            NODE_ONE_MEMBER => format!("node {node}, member {member}"),
+            MEMBER_CUT_OFF | MEMBER_ALONE | MEMBER_DEAF | MEMBER_MUTE | MEMBER_FROZEN | MEMBER_KILLED => {
+                format!("member {member}")
+            }
+            QUORUM_FROZEN => format!("all but member {member}"),
+            HALVES => format!("member {member} with node {node}"),
+            _ => String::new(),
+        }
     }
 
     fn is_healthy(&self) -> bool {

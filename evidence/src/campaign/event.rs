@@ -171,7 +171,10 @@ impl fmt::Display for What {
             Self::ParentStopped { node, whole_node: false } => write!(f, "node {node}: its parent is frozen"),
             Self::ParentStopped { node, whole_node: true } => write!(f, "node {node}: is frozen whole"),
             Self::ParentGoesOn { node } => write!(f, "node {node}: goes on"),
-            Self::Injecting { fault, kind, whom, .. } => write!(f, "fault {fault}: {kind}, {whom}: comes"),
+            Self::Injecting { fault, kind, whom, .. } => {
+                let mark = if whom.is_empty() { "" } else { ", " };
+                write!(f, "fault {fault}: {kind}{mark}{whom}: comes")
+            }
             Self::Missed { fault } => write!(f, "fault {fault}: finds nothing to hit"),
             Self::Injected { fault } => write!(f, "fault {fault}: is there"),
             Self::Healing { fault } => write!(f, "fault {fault}: goes"),

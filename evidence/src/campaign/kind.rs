@@ -45,3 +45,9 @@ pub const fn promised(name: &'static str, span: Span) -> Kind {
 pub const fn own_table(name: &'static str, span: Span) -> Kind {
     Kind { name, span, table: Table::OwnTable }
 }
+
+/// A kind under which an overlap is measured, and nothing is promised.
+#[must_use]
+pub const fn unpromised(name: &'static str, span: Span) -> Kind {
+    Kind { name, span, table: Table::Unpromised }
+}

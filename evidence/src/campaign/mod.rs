@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`stage`] | what a backend brings: its store, nodes, and what can be done to them |
 //! | [`kind`] | the faults that are the same for every backend |
+//! | [`mod@file`] | the stage of the file helper |
 //! | [`schedule`] | which faults come when, drawn from a seed |
 //! | [`dice`] | random numbers that are the same everywhere |
 //! | [`parent`] | what stands in ctdbd's place |
@@ -16,24 +17,35 @@
 //! | [`subject`] | whose helper is under trial |
 //! | [`run`] | one campaign |
 //! | [`tally`] | what a run came to, in numbers |
+//! | [`one`] | a run from its orders to its numbers |
+//! | [`record`] | what is kept of runs |
+//! | [`report`] | the part of `docs/EVIDENCE.md` |
+//! | [`picture`] | a stretch of a run as SVG |
 //! | [`etcd`] | the stage of etcd |
+//! | [`rados`] | the stage of RADOS |
 
 pub mod belief;
 pub mod checker;
 pub mod dice;
 pub mod etcd;
 pub mod event;
+pub mod file;
 pub mod kind;
 pub mod log;
 pub mod node;
+pub mod one;
 pub mod parent;
+pub mod picture;
+pub mod rados;
+pub mod record;
+pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod stage;
 pub mod subject;
 pub mod tally;
 
-use stage::Stage;
+use stage::{Stage, Subject};
 
 /// Sets up a backend's stage with so many nodes.
 pub type NewStage = fn(nodes: usize) -> anyhow::Result<Box<dyn Stage>>;
@@ -41,5 +53,18 @@ pub type NewStage = fn(nodes: usize) -> anyhow::Result<Box<dyn Stage>>;
 /// The backends, by the name that the command line has for them.
 #[must_use]
 pub fn backends() -> Vec<(&'static str, NewStage)> {
-    vec![("etcd", |nodes| Ok(Box::new(etcd::EtcdStage::start(nodes)?)))]
+    vec![("etcd", |nodes| Ok(Box::new(etcd::EtcdStage::start(nodes)?))), ("file", file::stage), ("rados", rados::stage)]
+}
+
+/// Debian's packages whose versions count for a subject.
+#[must_use]
+pub fn packages(backend: &str, subject: Subject) -> &'static [&'static str] {
+    match (backend, subject) {
+        ("etcd", Subject::Distribution) => &["etcd-server", "etcd-client"],
+        ("etcd", _) => &["etcd-server"],
+        ("file", Subject::Distribution) => &["ctdb"],
+        ("rados", Subject::Distribution) => &["ceph-osd", "ctdb"],
+        ("rados", _) => &["ceph-osd"],
+        _ => &[],
+    }
 }

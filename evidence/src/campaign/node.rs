@@ -164,7 +164,7 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
-    /// Ends it in good order, and says no more.
+    /// Ends it in good order: its parent ends, and its helpers see that and let go.
     ///
     /// # Errors
     /// Where a process of it does not end.
@@ -174,7 +174,6 @@ impl<'a> Node<'a> {
         let ended = process.wait_gone(END_LIMIT);
         self.dead.push(child);
         ended.with_context(|| format!("end the parent of node {}", self.number))?;
-        // Its helpers see that by themselves, and let go.
         let limit = END_LIMIT + self.stage.times().lease;
         wait_for("a node's helpers to end", limit, || self.groups_are_empty().then_some(())).map(drop)
     }

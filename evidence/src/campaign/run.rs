@@ -3,7 +3,7 @@
 //! One thread does everything, in short steps: faults come and go in the order of their times, so a step may not wait. What
 //! a fault waits for (a holder, fewer others beside it) is looked at again in the next step.
 //!
-//! Two things are not combined, both here and nowhere else ([`Run::may_hit`]):
+//! Two things are not combined, both here and nowhere else (`Run::may_hit`):
 //!
 //! - what is done to the processes of one node, one at a time. With both processes of a helper stopped, or one stopped and
 //!   the other dead, nobody is left who could close the pipe: DESIGN counts that as a frozen host, and `node frozen` does
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
+use super::checker::{Rules, check, holder_within};
 use super::event::{Event, What};
 use super::kind::COMMON;
 use super::log::Log;
@@ -43,13 +44,17 @@ pub struct Orders {
     pub until: Until,
 }
 
-/// When a campaign stops: after so many faults, or at the first one after so long.
+/// When a campaign stops: after so many rounds or faults, or at the first fault after so long.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
+    /// So many of each kind.
+    Rounds(usize),
     /// So many faults.
     Faults(usize),
     /// So long.
     Elapsed(Duration),
+    /// In a quiet after a violation, but at the latest after so long: for who is to be caught.
+    Caught(Duration),
 }
 
 /// What a campaign saw.
@@ -119,20 +124,27 @@ pub fn run(
         members: stage.members(),
         lease: stage.times().lease,
     };
+    let in_a_round = plan.kinds.len();
     let start = Instant::now();
     let mut run = Run { stage, log, nodes, active: Vec::new(), changed: start, missed: 0 };
     run.quiet()?;
     let mut count = 0;
     for act in Schedule::new(plan) {
         let over = match orders.until {
+            Until::Rounds(rounds) => count >= rounds * in_a_round,
             Until::Faults(faults) => count >= faults,
-            Until::Elapsed(time) => start.elapsed() >= time,
+            Until::Elapsed(time) | Until::Caught(time) => start.elapsed() >= time,
         };
         if over {
             break;
         }
         match act {
-            Act::Quiet => run.quiet()?,
+            Act::Quiet => {
+                run.quiet()?;
+                if matches!(orders.until, Until::Caught(_)) && run.is_caught() {
+                    break;
+                }
+            }
             Act::Fault(drawn) => {
                 run.fault(&drawn).with_context(|| format!("fault {}, {}", drawn.number, drawn.kind.name))?;
                 count += 1;
@@ -140,15 +152,26 @@ pub fn run(
             }
         }
     }
-    run.quiet()?;
+    if !run.active.is_empty() {
+        run.quiet()?;
+    }
     let Run { log, nodes, missed, .. } = run;
     // Before the parents let go.
     let (history, took) = (log.history(), start.elapsed());
-    nodes.into_iter().try_for_each(Node::end)?;
+    let ended = nodes.into_iter().try_for_each(Node::end);
+    if orders.subject == Subject::Ours {
+        // The others promise nothing about that, and have been killed by now.
+        ended?;
+    }
     Ok(Some(Seen { history, took, missed }))
 }
 
 impl Run<'_> {
+    /// Whether there has been a violation.
+    fn is_caught(&self) -> bool {
+        check(&self.log.history(), &Rules::of(self.stage)).violations().next().is_some()
+    }
+
     /// Waits until its time has come, and injects it.
     fn fault(&mut self, drawn: &Drawn) -> anyhow::Result<()> {
         let lease = self.stage.times().lease;
@@ -159,9 +182,11 @@ impl Run<'_> {
                 // Others have no part in how long a holder is waited for.
                 let since = *waited.get_or_insert_with(Instant::now);
                 let patience = lease * 2;
-                if let Some(node) = self.target(drawn, since.elapsed() > patience)
-                    && self.inject(drawn, node)?
-                {
+                let came = match self.target(drawn, since.elapsed() > patience) {
+                    Some(node) => self.inject(drawn, node)?,
+                    None => false,
+                };
+                if came {
                     return Ok(());
                 }
                 if since.elapsed() > patience * 2 {
@@ -197,7 +222,8 @@ impl Run<'_> {
         if is_common(&kind) && needs_helper(&kind) && !self.nodes[node].has_helper() {
             return Ok(false);
         }
-        let whom = whom(&kind, node, drawn.member);
+        let blow = Blow { kind, node, member: drawn.member, dice: drawn.dice, lasts: drawn.lasts };
+        let whom = if is_common(&kind) { format!("node {node}") } else { self.stage.whom(&blow) };
         let hits = is_common(&kind).then_some(node);
         self.log.note(What::Injecting { fault: number, kind: kind.name.to_owned(), node: hits, whom })?;
         let undo = if is_common(&kind) {
@@ -208,7 +234,6 @@ impl Run<'_> {
             self.nodes[node].busy = true;
             Taken::Node(node, undo)
         } else {
-            let blow = Blow { kind, node, member: drawn.member, dice: drawn.dice, lasts: drawn.lasts };
             match self.stage.fault(&blow)?.begin() {
                 Err(error) if error.is::<NothingToHit>() => {
                     self.log.note(What::Missed { fault: number })?;
@@ -254,7 +279,7 @@ impl Run<'_> {
         }
         self.log.note(What::Healthy)?;
         let times = self.stage.times();
-        let limit = super::checker::holder_within(&times);
+        let limit = holder_within(&times);
         let start = Instant::now();
         while !self.nodes.iter().any(Node::holds) && start.elapsed() < limit {
             std::thread::sleep(STEP);
@@ -274,8 +299,4 @@ fn needs_helper(kind: &Kind) -> bool {
     use super::kind::{SUPERVISOR_FROZEN, SUPERVISOR_KILLED, TERMINATED, WORKER_FROZEN, WORKER_KILLED};
     let such = [SUPERVISOR_FROZEN, SUPERVISOR_KILLED, WORKER_FROZEN, WORKER_KILLED, TERMINATED];
     such.iter().any(|one| one.name == kind.name)
-}
-
-fn whom(kind: &Kind, node: usize, member: usize) -> String {
-    if is_common(kind) { format!("node {node}") } else { format!("node {node}, member {member}") }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::dice::Dice;
-use super::stage::{Kind, Span, Table};
+use super::stage::{Kind, Span};
 
 /// A fault of the schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl Schedule {
         let dice = &mut self.dice;
         let node = dice.below(nodes);
         // Most while somebody holds: what happens to nobody's lock shows nothing.
-        let whom = if kind.table == Table::OwnTable || dice.percent(80) { Whom::Holder } else { Whom::Node(node) };
+        let whom = if kind.table.is_own() || dice.percent(80) { Whom::Holder } else { Whom::Node(node) };
         let beside = match dice.below(100) {
             0..25 => 0,
             25..60 => 1,
@@ -108,7 +108,7 @@ impl Schedule {
             Span::Mixed => part(dice, 90, 200),
             Span::Moment => part(dice, 10, 70),
         };
-        let (member, bits) = (dice.below(members), dice.next());
+        let (member, bits) = (dice.below(members), dice.number());
         let number = self.number;
         self.number += 1;
         Drawn { number, kind, whom, beside, pause, lasts, member, dice: bits }
@@ -128,7 +128,7 @@ impl Iterator for Schedule {
         }
         let kind = self.round.pop()?;
         let drawn = self.draw(kind);
-        if kind.table == Table::OwnTable {
+        if kind.table.is_own() {
             // Alone: what is measured then is its own.
             self.next.extend([Act::Quiet, Act::Fault(drawn)]);
             self.since_quiet = 0;
@@ -155,8 +155,7 @@ mod tests {
     }
 
     fn faults(acts: &[Act]) -> Vec<&Drawn> {
-        let fault = |act| if let &Act::Fault(ref drawn) = act { Some(drawn) } else { None };
-        acts.iter().filter_map(fault).collect()
+        acts.iter().filter_map(|act| if let Act::Fault(drawn) = act { Some(drawn) } else { None }).collect()
     }
 
     #[test]
@@ -183,7 +182,7 @@ mod tests {
     #[test]
     fn what_is_measured_comes_alone() {
         let acts: Vec<Act> = Schedule::new(plan(9)).take(300).collect();
-        let own = |act: &Act| matches!(act, Act::Fault(drawn) if drawn.kind.table == Table::OwnTable);
+        let own = |act: &Act| matches!(act, Act::Fault(drawn) if drawn.kind.table.is_own());
         let mut found = 0;
         for three in acts.windows(3).filter(|three| own(&three[1])) {
             assert_eq!((&three[0], &three[2]), (&Act::Quiet, &Act::Quiet));

@@ -42,6 +42,12 @@ pub trait Stage {
     /// `None` nearly always: only a file's worker that is killed is such a case, where the kernel frees the lock first.
     fn excuse(&self, common: &Kind) -> Option<Duration>;
 
+    /// The same after a common kind that comes while a fault of another kind, one of [`Stage::kinds`], is there: a kind of its
+    /// own for the table. `None` but for a file's worker that is killed while its file system keeps its answers back.
+    fn excuse_beside(&self, _common: &Kind, _other: &Kind) -> Option<Duration> {
+        None
+    }
+
     /// Puts this thread, and what it starts, on a node's host until the returned value ends.
     ///
     /// # Errors
@@ -67,6 +73,11 @@ pub trait Stage {
     /// # Errors
     /// Where this stage has no such kind.
     fn fault(&self, blow: &Blow) -> anyhow::Result<Fault<'_>>;
+
+    /// Whom a fault of this stage hits, for people: `node 2`, `member 0`; nothing where the kind says it all.
+    fn whom(&self, _blow: &Blow) -> String {
+        String::new()
+    }
 
     /// Whether the store serves requests now. Asked in the quiet between rounds alone, every tenth of a second or so; an
     /// answer may take a second or two. What does not answer is not healthy, not an error.
@@ -162,8 +173,19 @@ pub enum Table {
     /// No two nodes hold at once: an overlap is a violation.
     Promised,
     /// Two nodes may believe at once for a bounded time, which is measured. Such a fault comes alone, so that the overlap
-    /// is its own, and is within R + T ([`Times::taken_away`]) or shown not to be.
+    /// is its own, and is within R + T ([`Times::taken_away`]), else a promise (P2b) is broken.
     OwnTable,
+    /// The same of what nobody promises anything for, a clock beyond the allowance say: measured beside R + T, and no
+    /// more.
+    Unpromised,
+}
+
+impl Table {
+    /// Whether faults of it come alone, and beliefs may overlap after them.
+    #[must_use]
+    pub fn is_own(self) -> bool {
+        self != Self::Promised
+    }
 }
 
 /// One fault, drawn from the seed and resolved when it comes.

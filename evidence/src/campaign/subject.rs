@@ -42,5 +42,18 @@ pub fn call(stage: &dyn Stage, subject: Subject, node: usize) -> anyhow::Result<
         stage.call(Subject::Ours, node)?.context("there is no helper of ours for this backend")?;
     let late = lateness(stage.times().lease).as_millis().to_string();
     let arguments = [late.into(), program.into()].into_iter().chain(arguments).collect();
-    Ok(Some(Call { program: programs::own("campaign_late")?, arguments, environment }))
+    let call = Call { program: programs::own("campaign_late")?, arguments, environment };
+    ending_with_parent(call).map(Some)
+}
+
+/// The same of a program that does not look after its parent: without this its lock would outlive every parent that is
+/// killed, and nobody would hold for the rest of the run.
+///
+/// # Errors
+/// Where `setpriv` is not there.
+pub fn ending_with_parent(call: Call) -> anyhow::Result<Call> {
+    let setpriv = programs::packaged("/usr/bin/setpriv", "util-linux")?;
+    let Call { program, arguments, environment } = call;
+    let words = ["--pdeathsig".into(), "TERM".into(), program.into()];
+    Ok(Call { program: setpriv, arguments: words.into_iter().chain(arguments).collect(), environment })
 }

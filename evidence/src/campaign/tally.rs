@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::checker::{CountsAs, Rules, Verdict};
+use super::checker::{CountsAs, Rules, Verdict, blame};
 use super::run::Seen;
 
 /// A run's numbers.
@@ -27,6 +27,9 @@ pub struct Tally {
     pub kinds: BTreeMap<String, Counts>,
     /// Faults that found nothing to hit.
     pub missed: usize,
+    /// Faults that came while somebody held.
+    #[serde(default)]
+    pub while_held: usize,
     /// Locks taken.
     pub locks: usize,
     /// Ends of the pipe that a holder saw without any fault in the last lease.
@@ -39,8 +42,6 @@ pub struct Tally {
     pub quiets: Measured,
     /// How often nobody did.
     pub without_holder: usize,
-    /// The shortest time from an end of the pipe to the next holder, in seconds.
-    pub closest: Option<f64>,
     /// Times in which a parent was not run for 50 ms though nobody had stopped it: how busy the machine was.
     pub busy: Measured,
 }
@@ -52,10 +53,14 @@ pub struct Counts {
     pub faults: usize,
     /// Ends of the pipe that a holder saw and that are put down to it.
     pub losses: usize,
+    /// Two at once, a broken promise, put down to it.
+    pub violations: Measured,
     /// Where overlaps are allowed for: those that there were.
     pub overlaps: Measured,
     /// And within what they are to be, in seconds.
     pub bound: Option<f64>,
+    /// Whether that is promised.
+    pub promised: bool,
 }
 
 /// How many, and the longest of them in seconds.
@@ -93,8 +98,9 @@ impl Tally {
         let mut kinds: BTreeMap<String, Counts> = BTreeMap::new();
         for hit in &verdict.hits {
             let bound = rules.bound(&hit.kind).map(|bound| bound.as_secs_f64());
-            let counts = kinds.entry(hit.kind.clone()).or_insert_with(|| Counts { bound, ..Counts::default() });
-            counts.faults += 1;
+            let promised = rules.own_table.get(&hit.kind).copied().unwrap_or(true);
+            let new = || Counts { bound, promised, ..Counts::default() };
+            kinds.entry(hit.kind.clone()).or_insert_with(new).faults += 1;
         }
         let mut unprovoked = 0;
         for (_, blamed) in &verdict.losses {
@@ -104,10 +110,18 @@ impl Tally {
             }
         }
         for overlap in &verdict.overlaps {
-            if let CountsAs::Bounded(kind) = &overlap.counts_as
-                && let Some(counts) = kinds.get_mut(kind)
-            {
-                counts.overlaps = counts.overlaps.with(Measured::of([overlap.length()]));
+            let length = Measured::of([overlap.length()]);
+            match &overlap.counts_as {
+                CountsAs::Bounded(kind) => {
+                    kinds.entry(kind.clone()).and_modify(|counts| counts.overlaps = counts.overlaps.with(length));
+                }
+                CountsAs::Violation => {
+                    if let Some(index) = blame(overlap.from, &verdict.hits, rules.times.lease) {
+                        let kind = verdict.hits[index].kind.clone();
+                        kinds.entry(kind).and_modify(|counts| counts.violations = counts.violations.with(length));
+                    }
+                }
+                CountsAs::Fencing => {}
             }
         }
         let as_which = |which: CountsAs| {
@@ -121,13 +135,13 @@ impl Tally {
             lease: rules.times.lease.as_secs_f64(),
             seconds: seen.took.as_secs_f64(),
             missed: seen.missed,
+            while_held: verdict.hits.iter().filter(|hit| verdict.is_held(hit.from)).count(),
             locks: verdict.locks(),
             unprovoked,
             violations: as_which(CountsAs::Violation),
             fencing: as_which(CountsAs::Fencing),
             quiets: Measured::of(verdict.quiets.iter().map(|quiet| quiet.unwrap_or_else(|time| time))),
             without_holder: verdict.without_holder(),
-            closest: verdict.closest.map(|time| time.as_secs_f64()),
             busy: Measured::of(verdict.busy.iter().copied()),
             kinds,
         }
@@ -145,11 +159,18 @@ impl Tally {
         self.unprovoked + self.kinds.values().map(|counts| counts.losses).sum::<usize>()
     }
 
-    /// Overlaps that are allowed for, but not for so long.
+    /// Kinds with overlaps that are allowed for, but not for so long.
     #[must_use]
     pub fn beyond_bounds(&self) -> usize {
-        let beyond = |counts: &&Counts| counts.bound.is_some_and(|bound| counts.overlaps.longest > bound);
+        let beyond =
+            |counts: &&Counts| counts.promised && counts.bound.is_some_and(|bound| counts.overlaps.longest > bound);
         self.kinds.values().filter(beyond).count()
+    }
+
+    /// Whether every promise was kept.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.violations.count == 0 && self.without_holder == 0 && self.beyond_bounds() == 0
     }
 
     /// The numbers of both, of the same backend and subject.
@@ -159,19 +180,94 @@ impl Tally {
             let counts = self.kinds.entry(kind.clone()).or_default();
             counts.faults += more.faults;
             counts.losses += more.losses;
+            counts.violations = counts.violations.with(more.violations);
             counts.overlaps = counts.overlaps.with(more.overlaps);
-            counts.bound = more.bound;
+            (counts.bound, counts.promised) = (more.bound, more.promised);
         }
         self.seconds += other.seconds;
         self.missed += other.missed;
+        self.while_held += other.while_held;
         self.locks += other.locks;
         self.unprovoked += other.unprovoked;
         self.violations = self.violations.with(other.violations);
         self.fencing = self.fencing.with(other.fencing);
         self.quiets = self.quiets.with(other.quiets);
         self.without_holder += other.without_holder;
-        self.closest = [self.closest, other.closest].into_iter().flatten().reduce(f64::min);
         self.busy = self.busy.with(other.busy);
         self
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::campaign::belief::tests::{event, ms, said};
+    use crate::campaign::checker::check;
+    use crate::campaign::event::{Event, Said, What};
+    use crate::campaign::stage::Times;
+
+    fn fault(number: usize, at: u64, kind: &str) -> [Event; 3] {
+        let (fault, kind) = (number, kind.to_owned());
+        let injecting = What::Injecting { fault, kind, node: None, whom: String::new() };
+        [event(at, injecting), event(at + 1, What::Injected { fault }), event(at + 2, What::Healed { fault })]
+    }
+
+    /// A run in which node 0 loses by "one" and again by nothing, and node 1 holds beside it by "two", and by "broken".
+    pub(crate) fn tally() -> Tally {
+        let started = Said::Started { helper: 1 };
+        let holds = |at, until, node| {
+            [
+                said(at - 1, node, started),
+                said(at, node, Said::Byte('0')),
+                said(until, node, Said::End { looked: ms(until) }),
+            ]
+        };
+        let mut history: Vec<Event> =
+            [fault(0, 100, "one"), fault(1, 20_000, "two"), fault(2, 40_000, "broken")].concat();
+        history.extend([holds(10, 1000, 0), holds(19_000, 22_000, 0), holds(39_000, 41_000, 0)].concat());
+        history.extend(holds(60_000, 61_000, 0));
+        history.extend([said(20_999, 1, started), said(21_000, 1, Said::Byte('0')), said(23_000, 1, Said::Terminates)]);
+        history.extend([said(40_499, 1, started), said(40_500, 1, Said::Byte('0')), said(42_000, 1, Said::Terminates)]);
+        history.sort_by_key(|event| event.at);
+        let second = Duration::from_secs(1);
+        let times = Times::of_lease(second * 4, second / 5, second);
+        let own_table = BTreeMap::from([("broken".to_owned(), true)]);
+        let rules = Rules { times, own_table, excused: BTreeMap::new(), excused_beside: Vec::new() };
+        let seen = Seen { history, took: second * 60, missed: 1 };
+        Tally::of(("etcd", "ours", 7, 5), &seen, &check(&seen.history, &rules), &rules)
+    }
+
+    #[test]
+    fn what_happened_is_put_down_to_its_fault() {
+        let tally = tally();
+        let of = |kind: &str| tally.kinds[kind].clone();
+        assert_eq!((of("one").faults, of("one").losses, of("one").violations.count), (1, 1, 0));
+        assert_eq!((of("two").losses, of("two").violations), (1, Measured { count: 1, longest: 1.0 }));
+        assert_eq!((of("broken").overlaps, of("broken").bound), (Measured { count: 1, longest: 0.5 }, Some(1.8)));
+        assert_eq!((tally.unprovoked, tally.losses(), tally.faults(), tally.locks), (1, 4, 3, 6));
+        assert_eq!(tally.while_held, 3);
+        assert_eq!((tally.violations.count, tally.beyond_bounds(), tally.is_kept()), (1, 0, false));
+    }
+
+    #[test]
+    fn an_overlap_beyond_its_bound_breaks_a_promise_and_where_none_is_made_it_does_not() {
+        let mut tally = tally();
+        tally.violations = Measured::default();
+        assert!(tally.is_kept());
+        let broken = tally.kinds.get_mut("broken").unwrap();
+        broken.overlaps.longest = 1.9;
+        assert!(!tally.is_kept());
+        tally.kinds.get_mut("broken").unwrap().promised = false;
+        assert!(tally.is_kept());
+        tally.without_holder = 1;
+        assert!(!tally.is_kept());
+    }
+
+    #[test]
+    fn runs_add_up() {
+        let sum = tally().with(&tally());
+        assert_eq!((sum.faults(), sum.losses(), sum.missed, sum.violations.count), (6, 8, 2, 2));
+        assert_eq!(sum.violations.longest.to_bits(), 1.0_f64.to_bits());
+        assert_eq!(sum.kinds["broken"].bound, Some(1.8));
     }
 }

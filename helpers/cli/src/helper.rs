@@ -199,7 +199,8 @@ impl Helper {
                 return Ok(Event::Signal(signal));
             }
             let talks = self.in_a_row >= LINES_IN_A_ROW;
-            if !talks && let Some(line) = self.line()? {
+            let line = if talks { None } else { self.line()? };
+            if let Some(line) = line {
                 self.in_a_row += 1;
                 return Ok(Event::Line(line));
             }

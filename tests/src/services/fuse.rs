@@ -66,6 +66,11 @@ impl HungFs {
         self.held_back("attributes hang", "attributes")
     }
 
+    /// Every answer is held back: what was asked for is done, and nobody is told.
+    pub fn answers_held_back(&self) -> Fault<'_> {
+        self.held_back("answers held back", "answers")
+    }
+
     fn held_back(&self, name: &'static str, what: &'static str) -> Fault<'_> {
         let say = move |verb| self.server.command(&format!("{verb} {what}"));
         Fault::new(name, move || say("hold"), move || say("free"))

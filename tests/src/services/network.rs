@@ -1,7 +1,7 @@
 //! Hosts that can be cut off: a network namespace each, all on one switch, which is a bridge in a namespace of its own.
 //!
 //! No namespace has a name and none is the machine's: two clusters cannot meet, and all of it goes with the processes
-//! inside and the descriptors here. Whatever is cut off, the switch loses it ([`losses`]): interfaces keep their carrier,
+//! inside and the descriptors here. Whatever is cut off, the switch loses it (`losses`): interfaces keep their carrier,
 //! and what is sent is not answered by anybody, not even by a refusal. Losses overlap freely.
 //!
 //! A thread brings itself and whatever it starts onto a host by `let _inside = host.enter()?;`: a child is born in the
@@ -160,7 +160,10 @@ impl Namespace {
     }
 
     /// Puts this thread there.
-    pub(super) fn enter(&self) -> anyhow::Result<Inside> {
+    ///
+    /// # Errors
+    /// Where it may not go there: without root.
+    pub fn enter(&self) -> anyhow::Result<Inside> {
         let outside = here()?;
         setns(&self.0, CloneFlags::CLONE_NEWNET).context("enter a network namespace")?;
         Ok(Inside { outside: Some(outside), _this_thread: PhantomData })

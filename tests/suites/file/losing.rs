@@ -26,6 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     ("lock calls that hang while the files answer: the pipe ends in time", || {
         ends_under(Locks::Remote, HungFs::locks_hang)
     }),
+    ("the worker killed while the server frees the lock and does not say so: the pipe ends in time", killed_unheard),
     ("reads that hang while all else answers: the pipe ends in time", || ends_under(Locks::Local, HungFs::reads_hang)),
     ("a file system that only the kernel's cache still speaks for: the pipe ends in time", only_the_cache_answers),
     ("a posix try that hangs in the lock call itself is undone after the thaw", || late_lock("posix")),
@@ -78,6 +79,19 @@ fn ends_under(locks: Locks, fault: fn(&HungFs) -> Fault<'_>) -> anyhow::Result<(
     let holder = holder(&fs.path().join("lock"))?;
     let fault = fault(&fs);
     let _injected = fault.inject()?;
+    holder.end(FROZEN + NOISE)?;
+    holder.gone(GONE)?;
+    holder.one_line()?;
+    Ok(())
+}
+
+/// The kernel unlocks for the dead worker, and lets nobody see that it is dead before that is answered.
+fn killed_unheard() -> anyhow::Result<()> {
+    let fs = HungFs::mount(Locks::Remote)?;
+    let holder = holder(&fs.path().join("lock"))?;
+    let fault = fs.answers_held_back();
+    let _injected = fault.inject()?;
+    holder.worker()?.signal(Signal::KILL)?;
     holder.end(FROZEN + NOISE)?;
     holder.gone(GONE)?;
     holder.one_line()?;

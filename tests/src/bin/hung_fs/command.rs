@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Mount(Option<usize>, Deed),
     /// The kernel may answer for the server.
     Cache,
+    /// A file's name goes, as if another node had removed it.
+    Remove(PathBuf),
     /// A mount that is to end with the server.
     TakeAlong(PathBuf),
 }
@@ -44,6 +46,9 @@ pub(crate) enum Command {
 pub(crate) fn parse(line: &str, mounts: usize) -> anyhow::Result<Command> {
     if let Some(path) = line.strip_prefix("take along ") {
         return Ok(Command::TakeAlong(path.into()));
+    }
+    if let Some(path) = line.strip_prefix("remove ") {
+        return Ok(Command::Remove(path.into()));
     }
     if line == "cache" {
         return Ok(Command::Cache);
@@ -86,6 +91,7 @@ mod tests {
         is("2 free link", Command::Mount(Some(2), Deed::Free(Held::Link)));
         is("0 leave behind", Command::Mount(Some(0), Deed::LeaveBehind));
         is("forget", Command::Mount(None, Deed::Forget));
+        is("remove a/b", Command::Remove("a/b".into()));
         is("take along /a b", Command::TakeAlong("/a b".into()));
     }
 

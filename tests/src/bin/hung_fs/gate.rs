@@ -141,6 +141,11 @@ impl Gate {
         }
     }
 
+    /// Whether nothing is held back.
+    pub(crate) fn is_open(&self) -> bool {
+        lock(&self.state).holds.is_empty()
+    }
+
     /// Whether the server itself hangs.
     pub(crate) fn hangs(&self) -> bool {
         lock(&self.state).has(Held::Everything)

@@ -21,8 +21,9 @@
 //! | `leave behind` | ends the connection; the session and its locks stay for their time; counted with `kill` |
 //! | `mount` | takes one of these two back: after the last it is mounted anew |
 //!
-//! `cache` lets the kernel answer for the server; `take along PATH` names a mount that is to end with this one. `ok` is
-//! also said once, when all is mounted. At the end of standard input it unmounts and goes.
+//! `remove PATH` takes away a name, if there is one, as another node does: PATH is relative to the root. `cache` lets the kernel answer for the server; `take along PATH` names a mount that is to end with this one. `ok` is
+//! also said once, when all is mounted. At the end of standard input, or
+//! when something has been held back for ten minutes without a command, it unmounts and goes.
 
 mod client;
 mod command;
@@ -37,6 +38,7 @@ use std::ffi::OsString;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -46,6 +48,10 @@ use command::{Command, Deed};
 use gate::Gate;
 use mount::Mount;
 use store::{LockMode, Store, watch_sessions};
+
+/// Whoever holds something back and says nothing for so long hangs in it itself: killed with a file open here, it cannot
+/// end, and so its end of the input cannot.
+const SILENCE: Duration = Duration::from_secs(600);
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -93,20 +99,27 @@ fn serve(
     watch_sessions(store).context("start the watch over the sessions")?;
     let mut answers = std::io::stdout();
     writeln!(answers, "ok")?;
-    for line in std::io::stdin().lock().lines() {
-        match command::parse(&line?, mounts.len())? {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || std::io::stdin().lock().lines().try_for_each(|line| sender.send(line)));
+    loop {
+        let line = match lines.recv_timeout(SILENCE) {
+            Ok(line) => line?,
+            Err(RecvTimeoutError::Timeout) if store.gates.iter().all(Gate::is_open) => continue,
+            Err(_) => return Ok(()),
+        };
+        match command::parse(&line, mounts.len())? {
             Command::Mount(Some(number), deed) => act(store, number, &mut mounts[number], deed)?,
             Command::Mount(None, deed) => {
                 for (number, mount) in mounts.iter_mut().enumerate() {
                     act(store, number, mount, deed)?;
                 }
             }
+            Command::Remove(path) => store.remove(&path),
             Command::Cache => store.let_the_kernel_answer(),
             Command::TakeAlong(place) => taken_along.push(place),
         }
         writeln!(answers, "ok")?;
     }
-    Ok(())
 }
 
 fn act(store: &Store, number: usize, mount: &mut Mount, deed: Deed) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! What all mounts share: one tree, one table of locks, and who is connected, behind one mutex. So a request finds its
 //! session alive and does its work before anybody can end that session.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use fuser::Errno;
 use crate::gate::{Gate, lock};
 use crate::locks::Locks;
 use crate::sessions::Sessions;
-use crate::tree::Tree;
+use crate::tree::{ROOT, Tree};
 
 /// How often sessions are looked at. Their times are seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -88,6 +89,14 @@ impl Store {
         if let Some(session) = kept.sessions.of(mount) {
             kept.locks.forget(session);
         }
+    }
+
+    /// Takes a name away, if it is there.
+    pub(crate) fn remove(&self, path: &Path) {
+        let tree = &mut lock(&self.kept).tree;
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
+        let directory = parent.iter().try_fold(ROOT, |inode, name| tree.find(inode, name));
+        let _ = directory.and_then(|directory| tree.remove(directory, name));
     }
 
     /// The mount's client is gone without a word.

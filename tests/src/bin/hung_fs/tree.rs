@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use fuser::{Errno, FileAttr, FileType, INodeNo};
 
 /// The inode of the mount point itself.
-const ROOT: u64 = 1;
+pub(crate) const ROOT: u64 = 1;
 
 /// A file or a directory.
 pub(crate) struct Node {

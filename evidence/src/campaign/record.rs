@@ -1,0 +1,122 @@
+//! What campaigns came to, kept for each backend: `docs/evidence/campaign-BACKEND.json`. The page and the picture are drawn
+//! from it.
+
+use serde::{Deserialize, Serialize};
+
+use super::belief::Belief;
+use super::checker::{Hit, Verdict};
+use super::event::Moment;
+use super::tally::Tally;
+use crate::circumstances::Circumstances;
+use crate::record;
+
+/// What is kept of one backend.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Record {
+    /// Each subject's last measurement.
+    pub subjects: Vec<Measurement>,
+    /// A part of a run of ours, for the picture.
+    pub stretch: Option<Stretch>,
+}
+
+/// The runs of one subject.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measurement {
+    /// When, where and with what.
+    pub circumstances: Circumstances,
+    /// Each run.
+    pub runs: Vec<Tally>,
+}
+
+/// A part of a run, as it is drawn.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stretch {
+    /// The store.
+    pub backend: String,
+    /// The run's seed.
+    pub seed: u64,
+    /// How many nodes there were.
+    pub nodes: usize,
+    /// Its first moment.
+    pub from: Moment,
+    /// Its last.
+    pub until: Moment,
+    /// All beliefs that are in it.
+    pub beliefs: Vec<Belief>,
+    /// All faults that are in it.
+    pub hits: Vec<Hit>,
+}
+
+impl Record {
+    /// What is kept of this backend; nothing where nothing is.
+    #[must_use]
+    pub fn load(backend: &str) -> Self {
+        record::load(&name(backend)).unwrap_or_default()
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn save(&self, backend: &str) -> anyhow::Result<()> {
+        record::save(&name(backend), self)
+    }
+
+    /// Puts a measurement in the place of the last one of its subject.
+    pub fn replace(&mut self, measurement: Measurement) {
+        let subject = |measurement: &Measurement| measurement.runs.first().map(|run| run.subject.clone());
+        let new = subject(&measurement);
+        self.subjects.retain(|old| subject(old) != new);
+        self.subjects.push(measurement);
+        self.subjects.sort_by_key(|measurement| rank(subject(measurement).as_deref()));
+    }
+}
+
+impl Measurement {
+    /// All its runs in one.
+    #[must_use]
+    pub fn sum(&self) -> Option<Tally> {
+        let mut runs = self.runs.iter();
+        let first = runs.next()?.clone();
+        Some(runs.fold(first, Tally::with))
+    }
+}
+
+impl Stretch {
+    /// The stretch of this length with the most that is worth seeing: ends of the pipe, each of another fault.
+    #[must_use]
+    pub fn of(tally: &Tally, verdict: &Verdict, length: std::time::Duration) -> Option<Self> {
+        let worth = |from: Moment| {
+            let inside = |at: Moment| from <= at && at < from + length;
+            let blamed = verdict.losses.iter().filter(|(at, _)| inside(*at)).filter_map(|(_, blamed)| *blamed);
+            let mut kinds: Vec<&str> = blamed.map(|index| verdict.hits[index].kind.as_str()).collect();
+            kinds.sort_unstable();
+            kinds.dedup();
+            kinds.len()
+        };
+        let last = verdict.hits.last()?.until;
+        // It begins as a fault comes, but for a second.
+        let starts = verdict.hits.iter().map(|hit| hit.from - std::time::Duration::from_secs(1));
+        let from = starts.filter(|&from| from + length <= last).rev().max_by_key(|&from| worth(from))?;
+        let until = from + length;
+        Some(Self {
+            backend: tally.backend.clone(),
+            seed: tally.seed,
+            nodes: tally.nodes,
+            from,
+            until,
+            beliefs: verdict.beliefs.iter().filter(|one| one.until > from && one.from < until).cloned().collect(),
+            hits: verdict.hits.iter().filter(|hit| hit.until > from && hit.from < until).cloned().collect(),
+        })
+    }
+}
+
+fn name(backend: &str) -> String {
+    format!("campaign-{backend}")
+}
+
+/// Ours comes first.
+fn rank(subject: Option<&str>) -> usize {
+    use super::stage::Subject;
+    Subject::ALL.iter().position(|one| Some(one.name()) == subject).unwrap_or(usize::MAX)
+}

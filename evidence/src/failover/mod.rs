@@ -60,10 +60,10 @@ const PACKAGES: [&str; 4] = ["ctdb", "ceph-osd", "etcd-server", "fuse3"];
 /// # Errors
 /// Where a store or a cluster does not start; where something could not be measured, after all else has been.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    if !options.draw {
-        measure(options)?;
-    }
-    write_down(&record::load(NAME)?)
+    let measured = if options.draw { Ok(()) } else { measure(options) };
+    // Also where a run failed: the record has all others.
+    write_down(&record::load(NAME)?)?;
+    measured
 }
 
 fn measure(options: &Options) -> anyhow::Result<()> {

@@ -128,7 +128,9 @@ impl Stage {
     ) -> anyhow::Result<Vec<anyhow::Result<Run>>> {
         let ready = side_by_side(scenes.iter(), |(_, scene)| scene.ready(phase));
         let runs = if row.is_of_the_store() {
-            self.frozen_once(&ready)?
+            let runs = self.frozen_once(&ready)?;
+            side_by_side(scenes.iter(), |(_, scene)| scene.start_anew()).into_iter().collect::<anyhow::Result<()>>()?;
+            runs
         } else {
             side_by_side(ready.iter(), |ready| {
                 let ready = ready.as_ref().map_err(|error| anyhow!("{error:#}"))?;

@@ -68,16 +68,17 @@ impl<'a> Scene<'a> {
         if let Ok((leader, _)) = wait_for("a healthy cluster", SETTLED, || self.alone()) {
             return Ok(leader);
         }
-        // A node may be banned for minutes, or wait for a store that has answered long since: the next fault is not to
-        // suffer from the last one.
-        for node in self.cluster.nodes() {
-            node.kill()?;
-        }
-        for node in self.cluster.nodes() {
-            node.start()?;
-        }
+        // A node may be banned for minutes.
+        self.start_anew()?;
         let (leader, _) = wait_for("a healthy cluster, started anew", SETTLED, || self.alone())?;
         Ok(leader)
+    }
+
+    /// Ends all of the cluster and starts it: the next fault is not to suffer from the last one. After the loss of its store
+    /// Samba's helper on RADOS may believe on, without the lock, while the cluster is healthy.
+    pub(super) fn start_anew(&self) -> anyhow::Result<()> {
+        self.cluster.nodes().iter().try_for_each(Node::kill)?;
+        self.cluster.nodes().iter().try_for_each(Node::start)
     }
 
     /// The nodes look for silent peers more often. Those that are started later do not.
@@ -128,6 +129,7 @@ impl Ready<'_> {
         injected.into_iter().try_for_each(Injected::heal)?;
         if matches!(row, Row::CutOffFromStore | Row::CutOff) {
             self.start_host_again()?;
+            self.scene.start_anew()?;
         }
         self.restart()?;
         often.map_or(Ok(()), Injected::heal)?;

@@ -38,6 +38,12 @@ impl Circumstances {
         Ok(Self { date, command: command.into(), commit: commit()?, machine: machine()?, versions })
     }
 
+    /// The day and the commit.
+    #[must_use]
+    pub fn when(&self) -> String {
+        format!("{}, commit {}", self.date, self.commit)
+    }
+
     /// As a line of a page.
     #[must_use]
     pub fn line(&self) -> String {

@@ -9,15 +9,26 @@ use crate::record::top;
 
 const PAGE: &str = "docs/EVIDENCE.md";
 
+/// The page that everybody sees first; it has parts too.
+pub const README: &str = "README.md";
+
 /// Puts `text` in the place of the part of this name.
 ///
 /// # Errors
 /// Where the page has no such part.
 pub fn write(part: &str, text: &str) -> anyhow::Result<()> {
-    let path = top().join(PAGE);
-    let page = fs::read_to_string(&path).with_context(|| format!("read {PAGE}"))?;
-    let page = replaced(&page, part, text).with_context(|| format!("write the part {part} of {PAGE}"))?;
-    fs::write(&path, page).with_context(|| format!("write {PAGE}"))
+    write_in(PAGE, part, text)
+}
+
+/// The same of another page of the repository.
+///
+/// # Errors
+/// Where it has no such part.
+pub fn write_in(page: &str, part: &str, text: &str) -> anyhow::Result<()> {
+    let path = top().join(page);
+    let old = fs::read_to_string(&path).with_context(|| format!("read {page}"))?;
+    let new = replaced(&old, part, text).with_context(|| format!("write the part {part} of {page}"))?;
+    fs::write(&path, new).with_context(|| format!("write {page}"))
 }
 
 /// The part of this name as it stands there.
@@ -25,8 +36,16 @@ pub fn write(part: &str, text: &str) -> anyhow::Result<()> {
 /// # Errors
 /// Where the page has no such part.
 pub fn read(part: &str) -> anyhow::Result<String> {
-    let page = fs::read_to_string(top().join(PAGE)).with_context(|| format!("read {PAGE}"))?;
-    let (_, inside, _) = split(&page, part).with_context(|| format!("read the part {part} of {PAGE}"))?;
+    read_in(PAGE, part)
+}
+
+/// The same of another page of the repository.
+///
+/// # Errors
+/// Where it has no such part.
+pub fn read_in(page: &str, part: &str) -> anyhow::Result<String> {
+    let text = fs::read_to_string(top().join(page)).with_context(|| format!("read {page}"))?;
+    let (_, inside, _) = split(&text, part).with_context(|| format!("read the part {part} of {page}"))?;
     Ok(inside.trim().to_owned())
 }
 
@@ -55,6 +74,23 @@ mod tests {
         let page = replaced(TEXT, "one", "new\nlines\n").unwrap();
         assert_eq!(page, "head\n<!-- one: begin -->\nnew\nlines\n<!-- one: end -->\ntail\n");
         assert_eq!(replaced(&page, "one", "old").unwrap(), TEXT);
+    }
+
+    /// Figures are written by programs alone.
+    #[test]
+    fn no_figure_stands_outside_a_part() {
+        let mut page = fs::read_to_string(top().join(PAGE)).unwrap();
+        let begin =
+            |page: &str| page.split("<!-- ").find_map(|text| Some(text.split_once(": begin -->")?.0.to_owned()));
+        let mut parts = 0;
+        while let Some(part) = begin(&page) {
+            let (before, _, after) = split(&page, &part).unwrap();
+            page = [before, after].concat().replace(&format!("<!-- {part}: begin --><!-- {part}: end -->"), "");
+            parts += 1;
+        }
+        assert!(parts > 0);
+        let with_figures: Vec<&str> = page.lines().filter(|line| line.contains(|c: char| c.is_ascii_digit())).collect();
+        assert!(with_figures.is_empty(), "{with_figures:?}");
     }
 
     #[test]

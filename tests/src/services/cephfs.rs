@@ -46,12 +46,14 @@ pub struct Setup {
     /// How long a client may be silent (`session_timeout`, and `session_autoclose`); `None`: 60 s, and 300. The MDS
     /// allows no less than 30.
     pub session_timeout: Option<Duration>,
+    /// How many nodes have it mounted, each from a host of its own; `None`: as many as every cluster file system here.
+    pub nodes: Option<usize>,
 }
 
 /// A running file system. Every process and mount of it ends with this value.
 pub struct CephFs {
     // In this order: the mounts end while their servers' directory is there.
-    mounts: [Mount; NODES],
+    mounts: Vec<Mount>,
     ceph: Ceph,
     network: Network,
     setup: Setup,

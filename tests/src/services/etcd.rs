@@ -135,7 +135,7 @@ impl Etcd {
     }
 
     /// Gives a host of another service an interface on the members' network; it needs one.
-    pub fn attach(&self, host: &Namespace, number: usize, interface: &str) -> anyhow::Result<()> {
+    pub(super) fn attach(&self, host: &Namespace, number: usize, interface: &str) -> anyhow::Result<()> {
         self.hosts()?.attach(host, number, interface)
     }
 

@@ -47,6 +47,11 @@ impl Sites {
         Ok(self.network.host(self.number(site)))
     }
 
+    /// The same for somebody else to start processes on, and to give further links.
+    pub fn another(&self, site: Site) -> anyhow::Result<Namespace> {
+        self.host(site)?.try_clone()
+    }
+
     /// Puts this thread, and what it starts, there until the returned value ends.
     pub fn enter(&self, site: Site) -> anyhow::Result<Inside> {
         self.host(site)?.enter()

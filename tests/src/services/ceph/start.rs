@@ -83,6 +83,11 @@ impl Ceph {
         Self::start_as(Plan { clocks: Clocks::TheirOwn, ..Plan::at(setup, address) })
     }
 
+    /// Starts a cluster on the host where this thread is, which has this address; its commands find it from there alone.
+    pub fn start_on_host(setup: Setup, address: Ipv4Addr) -> anyhow::Result<Self> {
+        Self::start_as(Plan::at(setup, address))
+    }
+
     /// Starts one with a file system and waits until that can be mounted. It has one OSD and no manager: neither has to
     /// do with locks.
     pub(in crate::services) fn start_with_files(files: ForFiles<'_>) -> anyhow::Result<Self> {

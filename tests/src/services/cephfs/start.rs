@@ -25,17 +25,18 @@ impl CephFs {
     /// Starts one, and waits until every node has it mounted.
     pub fn start(setup: Setup) -> anyhow::Result<Self> {
         programs::packaged(CEPH_FUSE, PACKAGE)?;
-        let network = Network::new(1 + NODES)?;
+        let nodes = setup.nodes.unwrap_or(NODES);
+        let network = Network::new(1 + nodes)?;
         let ceph = {
             let _inside = network.host(SERVERS).enter()?;
             let mds = if setup.standby { 2 } else { 1 };
             Ceph::start_with_files(ForFiles { address: address(SERVERS), mds, conf: &configuration(setup)? })?
         };
         let mount = |node: usize| Mount::new(&ceph.dir().join(format!("node{node}")));
-        let mounts = [mount(0)?, mount(1)?, mount(2)?];
+        let mounts = (0..nodes).map(mount).collect::<anyhow::Result<_>>()?;
         let fs = Self { mounts, ceph, network, setup };
         fs.set_session_timeout()?;
-        (0..NODES).try_for_each(|node| fs.start_mount(node))?;
+        (0..nodes).try_for_each(|node| fs.start_mount(node))?;
         fs.mounts.iter().try_for_each(Mount::wait_mounted).context("mount a CephFS")?;
         Ok(fs)
     }

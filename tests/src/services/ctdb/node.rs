@@ -46,6 +46,31 @@ pub struct Node {
     log: Log,
 }
 
+/// A node's processes.
+pub struct Found {
+    daemons: Vec<Process>,
+    helpers: Vec<Process>,
+}
+
+impl Found {
+    /// Kills all of CTDB's; what is left are the helper's, which have lost their parent.
+    pub fn kill_daemons(&self) {
+        kill_at_once(self.daemons.iter());
+    }
+
+    /// Kills all of them.
+    pub fn kill(&self) {
+        kill_at_once(self.daemons.iter().chain(&self.helpers));
+    }
+}
+
+/// None lives to see another one die: a recovery daemon whose helper ends first calls for an election.
+fn kill_at_once<'a>(processes: impl Iterator<Item = &'a Process> + Clone) {
+    // A failure means that it is gone.
+    processes.clone().for_each(|process| drop(process.signal(Signal::STOP)));
+    processes.for_each(Process::end);
+}
+
 impl Node {
     /// Writes the node's files.
     pub(super) fn create(cluster: &Path, number: usize, addresses: &[Ipv4Addr], setup: &Setup) -> anyhow::Result<Self> {
@@ -215,6 +240,13 @@ impl Node {
         pids().filter(has_word).filter_map(|pid| self.own(pid)).collect()
     }
 
+    /// What the node consists of at this moment, to be killed at another: to look for it takes a while on a busy machine.
+    #[must_use]
+    pub fn found(&self) -> Found {
+        let (helpers, daemons) = self.processes().into_iter().partition(|process| self.is_helper(process));
+        Found { daemons, helpers }
+    }
+
     /// Kills every process of the node at once.
     pub fn kill(&self) -> anyhow::Result<()> {
         self.kill_all(|_| true)
@@ -229,10 +261,7 @@ impl Node {
         let mut killed = Vec::new();
         let none_left = || {
             let left: Vec<Process> = self.processes().into_iter().filter(&is_meant).collect();
-            // None lives to see another one die: a recovery daemon whose helper ends first calls for an election.
-            // A failure means that it is gone.
-            left.iter().for_each(|process| drop(process.signal(Signal::STOP)));
-            left.iter().for_each(Process::end);
+            kill_at_once(left.iter());
             let none = left.is_empty();
             killed.extend(left);
             // Their sockets and locks are free when they are gone.

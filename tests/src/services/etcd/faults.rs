@@ -76,11 +76,6 @@ impl Etcd {
         self.cut_off("clients cut off", Site::Node(0))
     }
 
-    /// Nothing reaches a host that was attached with this number, or comes from it, on the members' network.
-    pub fn attached_cut_off(&self, number: usize) -> Fault<'_> {
-        self.cut_off("cut off from the store", Site::Attached(number))
-    }
-
     /// The indices of the members that run, are not frozen, and hear another and are heard by it.
     #[must_use]
     pub fn well(&self) -> Vec<usize> {

@@ -1,0 +1,286 @@
+//! What the record says, in words: the table of `docs/EVIDENCE.md`, and the claims of README.md. Nothing else on those
+//! pages speaks of failover in figures.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::Context;
+
+use super::column::Column;
+use super::measured::{Cell, Outcome, Record};
+use super::row::Row;
+use super::store::Kind;
+
+/// The part of `docs/EVIDENCE.md`.
+#[must_use]
+pub fn table(record: &Record) -> String {
+    let mut text = format!(
+        "{}.\n\n![Failover by fault](evidence/failover.svg)\n\n\
+         Three nodes of ctdbd for each helper, each node on a host of its own; all helpers of a store meet the same fault at \
+         the same moment, and the fault hits the node that leads. Seconds from the fault: the median of the runs, and the \
+         worst in brackets.\n\n**Until a new leader has the lock**\n\n",
+        record.circumstances.line()
+    );
+    grid(&mut text, record, |row, column| leader(record, row, column));
+    text.push_str("\n**Until the old leader no longer believed to have it**\n\n");
+    grid(&mut text, record, |row, column| believed(record, row, column));
+    let _ = write!(
+        text,
+        "\n- *kept*: the old leader believed to the end of the watch, and nobody else got the lock{}. Cut off from its \
+         peers that is what CTDB's lock is for; cut off from the store it means that the loss is not noticed.\n\
+         - *nobody*: the old leader let go, and nobody had the lock by the end of the watch.\n\
+         - *never*: of one run at least; the median is that of all.\n\
+         - *node's processes killed*: its kernel still says goodbye to everybody. *Host gone*: the same with the host's \
+         network, as when its power fails. By default CTDB gives a silent peer up after 25 s only \
+         (`KeepaliveInterval` 5, `KeepaliveLimit` 5), and no node tries for the lock before that, whatever the helper: \
+         its elections wait for an answer of every node that they count as connected. In the last of the three rows \
+         both are set so that it takes 3 s.\n\
+         - What dies with its host leaves its lock for the rest of its lease. Ours renews after each fifth of it, Samba's \
+         after each half: so more of it is left with ours.\n",
+        watched(record)
+    );
+    frozen(&mut text, record);
+    for column in Column::ALL {
+        let said = record.cells.iter().filter(|cell| cell.column == column.id());
+        if let Some(said) = said.filter_map(|cell| cell.did_not_start.as_ref()).next() {
+            let _ = writeln!(text, "- *{}* did not start: `{said}`.", column.label());
+        }
+    }
+    let _ = writeln!(text, "- {}", both(record));
+    let mut others: BTreeMap<&str, usize> = BTreeMap::new();
+    for cell in record.cells.iter().filter(|cell| cell.measured != record.circumstances.when()) {
+        *others.entry(&cell.measured).or_default() += 1;
+    }
+    for (when, cells) in others {
+        let _ = writeln!(text, "- {cells} of {} cells were measured before: {when}.", record.cells.len());
+    }
+    text
+}
+
+/// What README.md says.
+///
+/// # Errors
+/// Where the record lacks what is claimed.
+pub fn claims(record: &Record) -> anyhow::Result<String> {
+    let cell = |row, column| record.cell(row, column).with_context(|| format!("{row:?}, {column:?}: not measured"));
+    let came = |row, column| -> anyhow::Result<String> { Ok(after(cell(row, column)?)) };
+    let let_go = |row, column| -> anyhow::Result<String> { Ok(let_go(cell(row, column)?)) };
+    let (ours, theirs) = (Column::Rados(9), Column::SambaRados(9));
+    let mut text = "![Failover by fault](docs/evidence/failover.svg)\n\n\
+                    Until another node leads, on RADOS with a lease of 9 s, ours and Samba's helper side by side:\n"
+        .to_owned();
+    for row in [Row::HelperKilled, Row::CtdbdKilled, Row::ShutDown] {
+        let _ = writeln!(text, "- {row}: {} with ours, {} with Samba's;", came(row, ours)?, came(row, theirs)?);
+    }
+    for (row, what) in [(Row::CutOffFromStore, "the store"), (Row::CutOff, "the store and its peers")] {
+        let _ = writeln!(
+            text,
+            "- the leader is cut off from {what}: with ours it {}, with Samba's it {};",
+            let_go(row, ours)?,
+            let_go(row, theirs)?
+        );
+    }
+    let _ = writeln!(
+        text,
+        "- {}: {} with ours, {} with Samba's. CTDB gives a silent peer up after 25 s by default, and elects nobody \
+         before. Where it does so after 3 s (`KeepaliveInterval` 1, `KeepaliveLimit` 3): {} and {}, and with ours and a \
+         lease of 4 s {}.\n",
+        Row::PowerLost,
+        came(Row::PowerLost, ours)?,
+        came(Row::PowerLost, theirs)?,
+        came(Row::PowerLostNoticed, ours)?,
+        came(Row::PowerLostNoticed, theirs)?,
+        came(Row::PowerLostNoticed, Column::Rados(4))?,
+    );
+    text.push_str(&both(record));
+    text.push_str("\nEverything that was measured, and how: [docs/EVIDENCE.md](docs/EVIDENCE.md).\n");
+    Ok(text)
+}
+
+/// A row a fault, a column a helper; empty where nothing was measured.
+fn grid(text: &mut String, record: &Record, value: impl Fn(Row, Column) -> String) {
+    let columns: Vec<Column> = Column::ALL.into_iter().filter(|column| is_known(record, *column)).collect();
+    text.push_str("| fault |");
+    for column in &columns {
+        let _ = write!(text, " {}: {} |", column.kind(), column.label());
+    }
+    text.push_str("\n|---|");
+    text.push_str(&"---|".repeat(columns.len()));
+    text.push('\n');
+    for row in Row::ALL {
+        let _ = write!(text, "| {row} |");
+        for &column in &columns {
+            let _ = write!(text, " {} |", value(row, column));
+        }
+        text.push('\n');
+    }
+}
+
+fn is_known(record: &Record, column: Column) -> bool {
+    record.cells.iter().any(|cell| cell.column == column.id())
+}
+
+fn leader(record: &Record, row: Row, column: Column) -> String {
+    match record.outcome(row, column) {
+        Outcome::Leader(median, worst) => pair(Some(median), worst),
+        Outcome::Kept => "kept".to_owned(),
+        Outcome::Nobody => "nobody".to_owned(),
+        Outcome::DidNotStart => "did not start".to_owned(),
+        Outcome::Absent => "–".to_owned(),
+        Outcome::Unknown => String::new(),
+    }
+}
+
+fn believed(record: &Record, row: Row, column: Column) -> String {
+    match (record.outcome(row, column), record.cell(row, column)) {
+        (Outcome::Leader(..) | Outcome::Kept | Outcome::Nobody, Some(cell)) => match cell.believed() {
+            [None, _] => "to the end".to_owned(),
+            [median, worst] => pair(median, worst),
+        },
+        _ => leader(record, row, column),
+    }
+}
+
+fn pair(median: Option<f64>, worst: Option<f64>) -> String {
+    let one = |value: Option<f64>| value.map_or_else(|| "never".to_owned(), |value| format!("{value:.1}"));
+    format!("{} ({})", one(median), one(worst))
+}
+
+/// Half a sentence: when a new leader came.
+fn after(cell: &Cell) -> String {
+    match cell.outcome() {
+        Outcome::Leader(median, Some(_)) if cell.runs.len() == 1 => format!("after {median:.1} s (one run)"),
+        Outcome::Leader(median, Some(worst)) => {
+            format!("after {median:.1} s ({} runs, worst: {worst:.1} s)", cell.runs.len())
+        }
+        Outcome::Leader(median, None) => format!("after {median:.1} s, and in one run never"),
+        Outcome::Kept | Outcome::Nobody => format!("not within {} s", cell.watched_seconds),
+        Outcome::DidNotStart | Outcome::Absent | Outcome::Unknown => "never: it does not start".to_owned(),
+    }
+}
+
+/// Half a sentence: when the old one no longer believed, and for how long another did too.
+fn let_go(cell: &Cell) -> String {
+    let watched = cell.watched_seconds;
+    let alone = match cell.believed() {
+        [Some(median), Some(worst)] => format!("lets go after {median:.1} s (worst: {worst:.1} s)"),
+        [Some(median), None] => format!("lets go after {median:.1} s, and in one run not within {watched} s"),
+        [None, _] => format!("still believes {watched} s later"),
+    };
+    let both = cell.both();
+    if both > 0.0 { format!("{alone}, and for up to {both:.1} s of them two nodes did") } else { alone }
+}
+
+/// Whether two ever believed at once; whose, and for how long.
+fn both(record: &Record) -> String {
+    let of = |is_ours: bool| {
+        let cells = record
+            .cells
+            .iter()
+            .filter(move |cell| Column::named(&cell.column).is_some_and(|column| column.is_ours() == is_ours));
+        let runs: usize = cells.clone().map(|cell| cell.runs.len()).sum();
+        let bad = cells.clone().flat_map(|cell| &cell.runs).filter(|run| run.both > 0.0).count();
+        let longest = cells.map(Cell::both).fold(0.0, f64::max);
+        (runs, bad, longest)
+    };
+    let words = |(runs, bad, longest): (usize, usize, f64)| match bad {
+        0 => format!("in none of {runs} runs"),
+        _ => format!("in {bad} of {runs} runs, for up to {longest:.1} s"),
+    };
+    format!("Two nodes believed at once: with ours {}; with the distribution's {}.", words(of(true)), words(of(false)))
+}
+
+fn watched(record: &Record) -> String {
+    let most = record.cells.iter().map(|cell| cell.watched_seconds).max();
+    most.map(|most| format!(" ({most} s)")).unwrap_or_default()
+}
+
+fn frozen(text: &mut String, record: &Record) {
+    let of = |kind: Kind| {
+        let cells = Column::of(kind).into_iter().filter_map(|column| record.cell(Row::StoreFrozen, column));
+        cells.filter(|cell| !cell.runs.is_empty()).map(|cell| cell.frozen_seconds).max()
+    };
+    let known: Vec<String> =
+        Kind::ALL.into_iter().filter_map(|kind| Some(format!("{kind} for {} s", of(kind)?))).collect();
+    if !known.is_empty() {
+        let _ = writeln!(
+            text,
+            "- *{}*: {}, then it answers again; the seconds count from the freeze. OSDs that were frozen for so long answer \
+             up to 8 s after the thaw only, when their read leases are renewed (Ceph's bug 53806).",
+            Row::StoreFrozen,
+            known.join(", ")
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::measured::tests::{cell, record};
+    use super::*;
+
+    fn known() -> Vec<Cell> {
+        let at = |seconds| (Some(seconds), Some(0.01));
+        let (ours, theirs) = (Column::Rados(9), Column::SambaRados(9));
+        let mut cells = vec![
+            cell(Row::PowerLostNoticed, Column::Rados(4), &[at(4.31), at(4.82), at(4.5)]),
+            cell(Row::PowerLost, theirs, &[at(9.0), at(9.5), (None, Some(0.0))]),
+            cell(Row::CutOffFromStore, ours, &[(Some(14.0), Some(8.2))]),
+            cell(Row::CutOffFromStore, theirs, &[(None, None)]),
+            cell(Row::CutOff, ours, &[(Some(14.0), Some(8.2))]),
+            cell(Row::CutOff, theirs, &[(Some(14.0), None)]),
+            cell(Row::PowerLost, ours, &[at(5.0)]),
+            cell(Row::PowerLostNoticed, theirs, &[at(5.0)]),
+            cell(Row::PowerLostNoticed, ours, &[at(5.0)]),
+        ];
+        for row in [Row::HelperKilled, Row::CtdbdKilled, Row::ShutDown] {
+            cells.extend([cell(row, ours, &[at(0.2)]), cell(row, theirs, &[(None, Some(0.0))])]);
+        }
+        cells
+    }
+
+    #[test]
+    fn the_claims_are_the_records() {
+        let text = claims(&record(known())).unwrap();
+        for words in [
+            "with ours and a lease of 4 s after 4.5 s (3 runs, worst: 4.8 s)",
+            "host gone: after 5.0 s (one run) with ours, after 9.5 s, and in one run never with Samba's",
+            "helper killed: after 0.2 s (one run) with ours, not within 45 s with Samba's",
+            "with ours it lets go after 8.2 s (worst: 8.2 s), with Samba's it still believes 45 s later",
+            "with ours in none of 10 runs; with the distribution's in none of 9 runs",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_claimed() {
+        for left_out in 0..known().len() {
+            let mut cells = known();
+            cells.remove(left_out);
+            assert!(claims(&record(cells)).is_err());
+        }
+    }
+
+    #[test]
+    fn two_that_believed_at_once_are_told() {
+        let mut cells = known();
+        cells[5].runs[0].both = 46.01;
+        let record = record(cells);
+        let text = table(&record);
+        assert!(text.contains("the distribution's in 1 of 9 runs, for up to 46.0 s"), "{text}");
+        let text = claims(&record).unwrap();
+        assert!(text.contains("it still believes 45 s later, and for up to 46.0 s of them two nodes did;"), "{text}");
+    }
+
+    #[test]
+    fn the_table_tells_outcomes_apart() {
+        let mut script = cell(Row::PowerLost, Column::EtcdScript, &[]);
+        script.did_not_start = Some("no module".to_owned());
+        let text = table(&record([known(), vec![script]].concat()));
+        let line = |label: &str| text.lines().find(|line| line.starts_with(&format!("| {label} |"))).unwrap();
+        assert_eq!(line("host gone"), "| host gone |  | 5.0 (5.0) | 9.5 (never) | did not start |");
+        assert!(line("its worker killed").contains("| – |"));
+        assert!(line("cut off from the store").contains("| kept |"));
+        assert!(text.contains("- *ctdb_etcd_lock* did not start: `no module`."));
+    }
+}

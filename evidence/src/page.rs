@@ -5,7 +5,7 @@ use std::fs;
 
 use anyhow::{Context, ensure};
 
-use crate::record::top;
+use crate::record::{self, top};
 
 const PAGE: &str = "docs/EVIDENCE.md";
 
@@ -26,9 +26,10 @@ pub fn write(part: &str, text: &str) -> anyhow::Result<()> {
 /// Where it has no such part.
 pub fn write_in(page: &str, part: &str, text: &str) -> anyhow::Result<()> {
     let path = top().join(page);
+    let _turn = record::turn()?;
     let old = fs::read_to_string(&path).with_context(|| format!("read {page}"))?;
     let new = replaced(&old, part, text).with_context(|| format!("write the part {part} of {page}"))?;
-    fs::write(&path, new).with_context(|| format!("write {page}"))
+    record::replace(&path, &new)
 }
 
 /// The part of this name as it stands there.

@@ -204,7 +204,7 @@ impl Row {
 
 /// Puts the rows in the place of older ones of the same targets, and writes the page. A target that is gone goes.
 fn keep(circumstances: Circumstances, done: Vec<Row>, known: &[(String, String)]) -> anyhow::Result<()> {
-    let old = record::load::<Record>(NAME).map(|record| record.rows).unwrap_or_default();
+    let old = record::find::<Record>(NAME)?.map(|record| record.rows).unwrap_or_default();
     let row = |name: &String| {
         let of = |rows: &[Row]| rows.iter().find(|row| row.target == *name).cloned();
         of(&done).or_else(|| of(&old))

@@ -1,10 +1,6 @@
 //! What is kept of the measurements: one cell a fault and helper, with every run. Cells that are measured again replace
 //! those of before, and nothing else.
 
-use std::fs::File;
-
-use anyhow::Context;
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::NAME;
@@ -117,15 +113,9 @@ impl Record {
     /// # Errors
     /// Where the record cannot be read or written.
     pub fn merge(circumstances: &Circumstances, cells: Vec<Cell>) -> anyhow::Result<()> {
-        let directory = record::top().join("docs/evidence");
-        std::fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
-        let lock = File::open(&directory).with_context(|| format!("open {}", directory.display()))?;
-        flock(&lock, FlockOperation::LockExclusive).context("wait for another program's turn")?;
-        let known = if directory.join(format!("{NAME}.json")).exists() {
-            record::load(NAME)?
-        } else {
-            Self { circumstances: circumstances.clone(), cells: Vec::new() }
-        };
+        let _turn = record::turn()?;
+        let none = || Self { circumstances: circumstances.clone(), cells: Vec::new() };
+        let known = record::find(NAME)?.unwrap_or_else(none);
         record::save(NAME, &known.with(circumstances, cells))
     }
 

@@ -78,6 +78,8 @@ pub fn kinds(stage: &dyn Stage) -> Vec<Kind> {
 struct Active<'a> {
     number: usize,
     until: Instant,
+    /// It has a table of its own.
+    own: bool,
     undo: Taken<'a>,
 }
 
@@ -246,18 +248,24 @@ impl Run<'_> {
             }
         };
         self.log.note(What::Injected { fault: number })?;
-        self.active.push(Active { number, until: Instant::now() + drawn.lasts, undo });
+        let own = kind.table.is_own();
+        self.active.push(Active { number, until: Instant::now() + drawn.lasts, own, undo });
+        self.has_changed(own);
+        Ok(true)
+    }
+
+    /// A fault came or went. The checker counts what begins within a lease of either as its own.
+    fn has_changed(&mut self, own: bool) {
         self.changed = Instant::now();
-        if kind.table.is_own() {
+        if own {
             self.alone_until = self.changed + self.stage.times().lease;
         }
-        Ok(true)
     }
 
     fn heal_due(&mut self) -> anyhow::Result<()> {
         let now = Instant::now();
         while let Some(due) = self.active.iter().position(|active| active.until <= now) {
-            let Active { number, undo, .. } = self.active.remove(due);
+            let Active { number, own, undo, .. } = self.active.remove(due);
             self.log.note(What::Healing { fault: number })?;
             match undo {
                 Taken::Node(node, undo) => {
@@ -267,7 +275,7 @@ impl Run<'_> {
                 Taken::Stage(heal) => heal()?,
             }
             self.log.note(What::Healed { fault: number })?;
-            self.changed = Instant::now();
+            self.has_changed(own);
         }
         Ok(())
     }

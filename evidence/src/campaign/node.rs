@@ -101,7 +101,7 @@ impl<'a> Node<'a> {
             kind::SUPERVISOR_FROZEN | kind::WORKER_FROZEN => {
                 let Some(victim) = self.victim(kind) else { return Ok(None) };
                 // One that ends meanwhile is no victim any more.
-                if victim.freeze().is_err() {
+                if victim.is_gone() || victim.freeze().is_err() {
                     return Ok(None);
                 }
                 Undo::GoOn(victim)

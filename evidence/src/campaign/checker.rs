@@ -4,8 +4,8 @@
 //! and measured, none hidden:
 //!
 //! - **fencing**, which nobody promises (DESIGN 2): a host that was frozen whole goes on with a parent that has not read
-//!   the end of the pipe yet. Only a belief that such a host had when it went on, and only for the time of one call (T)
-//!   after that.
+//!   the end of the pipe yet. Only a belief that such a host had when it was stopped, and only where EOF ends it within
+//!   the time of one call (T) after it went on.
 //! - **own table**: an admin breaks or replaces the lock, a clock is off by more than is allowed for. Such a fault comes
 //!   alone. The overlap is measured against its bound; more than that is shown as such.
 //! - **excused**: a common fault after which this backend promises EOF within a short time only (a file's worker that is
@@ -237,7 +237,10 @@ fn pairs(beliefs: &[Belief]) -> Vec<(&Belief, &Belief, Moment, Moment)> {
 
 fn judge(both: [&Belief; 2], from: Moment, until: Moment, hits: &[Hit], rules: &Rules) -> CountsAs {
     let Times { lease, call, .. } = rules.times;
-    let of_a_thaw = |belief: &Belief| belief.thawed.is_some_and(|thaw| until <= thaw + call);
+    let of_a_thaw = |belief: &Belief| {
+        // The whole of it, not only where another believed too: it has to end by EOF, and in time.
+        belief.ended == Ended::Lost && belief.thawed.is_some_and(|thaw| belief.until <= thaw + call)
+    };
     if both.into_iter().any(of_a_thaw) {
         return CountsAs::Fencing;
     }
@@ -383,8 +386,22 @@ mod tests {
         };
         assert_eq!(frozen(1201, 1210, true), [(1201, 1210, CountsAs::Fencing)]);
         assert_eq!(frozen(1201, 2200, true), [(1201, 2000, CountsAs::Fencing)], "T is 1 s");
+        assert_eq!(frozen(1201, 2201, true), [(1201, 2000, CountsAs::Violation)], "its own end counts");
         assert_eq!(frozen(1201, 1210, false), [(1201, 1210, CountsAs::Violation)], "the parent alone");
-        assert_eq!(frozen(1990, 2300, true), [(1990, 2000, CountsAs::Fencing)]);
+        assert_eq!(frozen(1990, 2300, true), [(1990, 2000, CountsAs::Violation)]);
+    }
+
+    #[test]
+    fn a_thawed_host_that_reads_its_first_byte_or_ends_otherwise_is_not_fencing() {
+        let other = [said(900, 1, STARTED), said(1000, 1, HELD), said(2000, 1, Said::Terminates)];
+        let mut first = vec![said(1, 0, STARTED), stopped(100, 0, true), goes_on(1200, 0)];
+        first.extend([said(1201, 0, HELD), lost(1210, 0)]);
+        first.extend(other.clone());
+        assert_eq!(found(first), [(1201, 1210, CountsAs::Violation)], "it did not believe before");
+        let mut ended = vec![said(1, 0, STARTED), said(10, 0, HELD), stopped(100, 0, true), goes_on(1200, 0)];
+        ended.extend([said(1201, 0, Said::Still { looked: ms(99) }), said(1210, 0, Said::Terminates)]);
+        ended.extend(other);
+        assert_eq!(found(ended), [(1201, 1210, CountsAs::Violation)], "no EOF");
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub struct Hit {
 }
 
 /// What was found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Verdict {
     /// All beliefs.
     pub beliefs: Vec<Belief>,
@@ -96,6 +96,8 @@ pub struct Verdict {
     pub quiets: Vec<Result<Duration, Duration>>,
     /// Times in which a parent that held was not run though nobody had stopped it.
     pub busy: Vec<Duration>,
+    /// What tries came to that is neither the lock nor contention.
+    pub tries: Tries,
 }
 
 impl Rules {
@@ -182,6 +184,45 @@ impl Verdict {
     }
 }
 
+/// What tries came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tries {
+    /// Answered `3`: an error.
+    pub errors: usize,
+    /// Ended before a byte.
+    pub no_byte: usize,
+    /// Bytes after the first: there is to be one.
+    pub extra_bytes: usize,
+    /// Not begun: the parent could not start a helper.
+    pub not_started: usize,
+}
+
+/// Counts them. What a killed parent still said is nothing, and a helper that died with its node has ended before a byte.
+fn tries(history: &[Event]) -> Tries {
+    let mut tries = Tries::default();
+    // Whose helper has not answered yet.
+    let mut open: BTreeMap<usize, bool> = BTreeMap::new();
+    for Event { what, .. } in history {
+        match what {
+            What::ParentEnds { node } => drop(open.remove(node)),
+            What::Parent { node, said } => match said {
+                Said::Started { .. } => drop(open.insert(*node, true)),
+                Said::Byte(byte) => {
+                    open.insert(*node, false);
+                    tries.errors += usize::from(*byte == '3');
+                }
+                Said::End { .. } => tries.no_byte += usize::from(open.remove(node) == Some(true)),
+                Said::Extra(_) => tries.extra_bytes += 1,
+                Said::Failed => tries.not_started += 1,
+                Said::Terminates => drop(open.remove(node)),
+                Said::Still { .. } => {}
+            },
+            _ => {}
+        }
+    }
+    tries
+}
+
 /// Reads a history, which is in the order of time.
 #[must_use]
 pub fn check(history: &[Event], rules: &Rules) -> Verdict {
@@ -199,7 +240,7 @@ pub fn check(history: &[Event], rules: &Rules) -> Verdict {
     let lost = beliefs.iter().filter(|belief| belief.ended == Ended::Lost);
     let losses = lost.map(|belief| (belief.until, blame(belief.until, &hits, rules.times.lease))).collect();
     let quiets = quiets(history, &beliefs, rules);
-    Verdict { overlaps, losses, quiets, busy: busy(history), hits, beliefs }
+    Verdict { overlaps, losses, quiets, busy: busy(history), tries: tries(history), hits, beliefs }
 }
 
 /// The pauses of the parents' loops that no stop explains.
@@ -482,6 +523,27 @@ mod tests {
         let still = |at, looked| said(at, 0, Said::Still { looked: ms(looked) });
         let history = [said(1, 0, HELD), stopped(10, 0, false), goes_on(500, 0), still(501, 9), still(700, 600)];
         assert_eq!(check(&history, &rules()).busy, [Duration::from_millis(100)]);
+    }
+
+    #[test]
+    fn tries_that_come_to_nothing_are_counted_and_second_bytes_are() {
+        let end = |at| lost(at, 0);
+        let history = [
+            said(1, 0, STARTED),
+            said(2, 0, Said::Byte('3')),
+            said(3, 0, STARTED),
+            end(4),
+            said(5, 0, STARTED),
+            said(6, 0, HELD),
+            said(7, 0, Said::Extra('0')),
+            end(8),
+            said(9, 0, STARTED),
+            said(10, 0, Said::Terminates),
+            said(11, 0, Said::Failed),
+        ];
+        let verdict = check(&history, &rules());
+        assert_eq!(verdict.tries, Tries { errors: 1, no_byte: 1, extra_bytes: 1, not_started: 1 });
+        assert_eq!(verdict.beliefs.len(), 1);
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub struct Seen {
     pub took: Duration,
     /// Faults that found nobody to hit.
     pub missed: usize,
+    /// What of the campaign itself failed and ended it early. What was seen until then is to be checked all the same.
+    pub failed: Option<String>,
 }
 
 /// All kinds that a stage has, in the order of the schedule.
@@ -107,12 +109,12 @@ struct Run<'a> {
 /// `progress` is told of every fault: how many there were so far.
 ///
 /// # Errors
-/// Where something of the campaign itself fails; not where a promise is broken, which the checker finds.
+/// Where the nodes cannot be started. What fails later is in [`Seen::failed`]; that a promise is broken the checker finds.
 pub fn run(
     stage: &dyn Stage,
     orders: &Orders,
     dir: &Path,
-    mut progress: impl FnMut(usize),
+    progress: impl FnMut(usize),
 ) -> anyhow::Result<Option<Seen>> {
     let log = Log::default();
     let mut nodes = Vec::new();
@@ -129,49 +131,60 @@ pub fn run(
         members: stage.members(),
         lease: stage.times().lease,
     };
-    let in_a_round = plan.kinds.len();
     let start = Instant::now();
     let mut run = Run { stage, log, nodes, active: Vec::new(), changed: start, alone_until: start, missed: 0 };
-    run.quiet()?;
-    let mut count = 0;
-    for act in Schedule::new(plan) {
-        let over = match orders.until {
-            Until::Rounds(rounds) => count >= rounds * in_a_round,
-            Until::Faults(faults) => count >= faults,
-            Until::Elapsed(time) | Until::Caught(time) => start.elapsed() >= time,
-        };
-        if over {
-            break;
-        }
-        match act {
-            Act::Quiet => {
-                run.quiet()?;
-                if matches!(orders.until, Until::Caught(_)) && run.is_caught() {
-                    break;
-                }
-            }
-            Act::Fault(drawn) => {
-                run.fault(&drawn).with_context(|| format!("fault {}, {}", drawn.number, drawn.kind.name))?;
-                count += 1;
-                progress(count);
-            }
-        }
-    }
-    if !run.active.is_empty() || Instant::now() < run.alone_until {
-        run.quiet()?;
-    }
-    let Run { log, nodes, missed, .. } = run;
+    let mut result = run.all(orders.until, plan, start, progress);
+    let Run { log, nodes, active, missed, .. } = run;
     // Before the parents let go.
     let (history, took) = (log.history(), start.elapsed());
-    let ended = nodes.into_iter().try_for_each(Node::end);
-    if orders.subject == Subject::Ours {
-        // The others promise nothing about that, and have been killed by now.
-        ended?;
+    // Where it failed, a node may be frozen or a fault be there still: that it does not end in good order says nothing.
+    drop(active);
+    if result.is_ok() {
+        let ended = nodes.into_iter().try_for_each(Node::end);
+        if orders.subject == Subject::Ours {
+            // The others promise nothing about that, and have been killed by now.
+            result = ended;
+        }
     }
-    Ok(Some(Seen { history, took, missed }))
+    let failed = result.err().map(|error| format!("{error:#}"));
+    Ok(Some(Seen { history, took, missed, failed }))
 }
 
 impl Run<'_> {
+    /// All of the schedule.
+    fn all(&mut self, until: Until, plan: Plan, start: Instant, mut progress: impl FnMut(usize)) -> anyhow::Result<()> {
+        let in_a_round = plan.kinds.len();
+        self.quiet()?;
+        let mut count = 0;
+        for act in Schedule::new(plan) {
+            let over = match until {
+                Until::Rounds(rounds) => count >= rounds * in_a_round,
+                Until::Faults(faults) => count >= faults,
+                Until::Elapsed(time) | Until::Caught(time) => start.elapsed() >= time,
+            };
+            if over {
+                break;
+            }
+            match act {
+                Act::Quiet => {
+                    self.quiet()?;
+                    if matches!(until, Until::Caught(_)) && self.is_caught() {
+                        break;
+                    }
+                }
+                Act::Fault(drawn) => {
+                    self.fault(&drawn).with_context(|| format!("fault {}, {}", drawn.number, drawn.kind.name))?;
+                    count += 1;
+                    progress(count);
+                }
+            }
+        }
+        if !self.active.is_empty() || Instant::now() < self.alone_until {
+            self.quiet()?;
+        }
+        Ok(())
+    }
+
     /// Whether there has been a violation.
     fn is_caught(&self) -> bool {
         check(&self.log.history(), &Rules::of(self.stage)).violations().next().is_some()

@@ -7,7 +7,8 @@
 //!   the end of the pipe yet. Only a belief that such a host had when it was stopped, and only where EOF ends it within
 //!   the time of one call (T) after it went on.
 //! - **own table**: an admin breaks or replaces the lock, a clock is off by more than is allowed for. Such a fault comes
-//!   alone. The overlap is measured against its bound; more than that is shown as such.
+//!   alone, and where it hits one node, that node's belief is the earlier one. The overlap is measured against its bound;
+//!   more than that is shown as such.
 //! - **excused**: a common fault after which this backend promises EOF within a short time only (a file's worker that is
 //!   killed: the kernel frees the lock first). Only the node that was hit, only within that time, else it is a violation.
 //!   Where it is excused for longer beside another fault, the two together are a kind of their own ([`together`]).
@@ -133,12 +134,16 @@ pub fn together(common: &str, other: &str) -> String {
     format!("{common}, with {other}")
 }
 
-/// Gives those that came beside such a fault the name of both.
+/// Gives those that came beside such a fault, to the same node, the name of both.
 fn name_together(hits: &mut [Hit], rules: &Rules) {
     for (common, other) in &rules.excused_beside {
-        let others: Vec<_> = hits.iter().filter(|hit| hit.kind == *other).map(|hit| (hit.from, hit.until)).collect();
+        let others: Vec<_> =
+            hits.iter().filter(|hit| hit.kind == *other).map(|hit| (hit.node, hit.from, hit.until)).collect();
         for hit in hits.iter_mut().filter(|hit| hit.kind == *common) {
-            if others.iter().any(|&(from, until)| from <= hit.there && hit.from <= until) {
+            let beside = |&(node, from, until): &(Option<usize>, Moment, Moment)| {
+                node == hit.node && from <= hit.there && hit.from <= until
+            };
+            if others.iter().any(beside) {
                 hit.kind = together(common, other);
             }
         }
@@ -294,7 +299,11 @@ fn judge(both: [&Belief; 2], from: Moment, until: Moment, hits: &[Hit], rules: &
                 && from >= hit.from
                 && until <= hit.there + bound;
         }
-        both[0].from < hit.there && from >= hit.from && from <= hit.until + lease
+        // Where it hit one node, that one believed before: what it did to another's lock is nothing that it excuses.
+        hit.node.is_none_or(|node| node == both[0].node)
+            && both[0].from < hit.there
+            && from >= hit.from
+            && from <= hit.until + lease
     };
     hits.iter().find(bounded).map_or(CountsAs::Violation, |hit| CountsAs::Bounded(hit.kind.clone()))
 }
@@ -466,6 +475,12 @@ mod tests {
         let mut history = two(1500);
         history.extend(fault(990, "lock broken", Some(0)));
         assert_eq!(found(history), [(1000, 1500, CountsAs::Bounded("lock broken".to_owned()))]);
+        let mut anyone = two(1500);
+        anyone.extend(fault(990, "lock broken", None));
+        assert_eq!(found(anyone), [(1000, 1500, CountsAs::Bounded("lock broken".to_owned()))]);
+        let mut elsewhere = two(1500);
+        elsewhere.extend(fault(990, "lock broken", Some(1)));
+        assert_eq!(found(elsewhere), [(1000, 1500, CountsAs::Violation)], "another node's lock");
         let mut before = two(1500);
         before.extend(fault(1001, "lock broken", Some(0)));
         assert_eq!(found(before), [(1000, 1500, CountsAs::Violation)], "the overlap was there before");
@@ -492,17 +507,18 @@ mod tests {
 
     #[test]
     fn an_excuse_is_longer_only_beside_the_fault_that_makes_it_so() {
-        let with = |lost_at, healed| {
+        let with = |lost_at, healed, node| {
             let mut history = two(lost_at);
             let kind = "answers lost".to_owned();
-            history.push(event(500, What::Injecting { fault: 1, kind, node: None, whom: String::new() }));
+            history.push(event(500, What::Injecting { fault: 1, kind, node: Some(node), whom: String::new() }));
             history.push(event(healed, What::Healed { fault: 1 }));
             history.extend(fault(990, "worker killed", Some(0)));
             found(history)
         };
         let both = CountsAs::Bounded(together("worker killed", "answers lost"));
-        assert_eq!(with(1900, 1950), [(1000, 1900, both)]);
-        assert_eq!(with(1900, 980), [(1000, 1900, CountsAs::Violation)], "it was healed before");
+        assert_eq!(with(1900, 1950, 0), [(1000, 1900, both)]);
+        assert_eq!(with(1900, 980, 0), [(1000, 1900, CountsAs::Violation)], "it was healed before");
+        assert_eq!(with(1900, 1950, 1), [(1000, 1900, CountsAs::Violation)], "another node's answers");
     }
 
     #[test]

@@ -242,7 +242,7 @@ impl Run<'_> {
         }
         let blow = Blow { kind, node, member: drawn.member, dice: drawn.dice, lasts: drawn.lasts };
         let whom = if is_common(&kind) { format!("node {node}") } else { self.stage.whom(&blow) };
-        let hits = is_common(&kind).then_some(node);
+        let hits = if is_common(&kind) { Some(node) } else { self.stage.hits(&blow) };
         self.log.note(What::Injecting { fault: number, kind: kind.name.to_owned(), node: hits, whom })?;
         let undo = if is_common(&kind) {
             let Some(undo) = self.nodes[node].hit(&kind)? else {

@@ -21,7 +21,7 @@ use super::kind::COMMON;
 use super::log::Log;
 use super::node::{Node, Undo};
 use super::schedule::{Act, Drawn, Plan, Schedule, Whom};
-use super::stage::{Blow, Kind, NothingToHit, Stage, Subject};
+use super::stage::{Blow, Kind, NothingToHit, Stage, Subject, Table};
 use super::subject;
 
 /// The pause between two steps.
@@ -241,6 +241,9 @@ impl Run<'_> {
             return Ok(false);
         }
         let blow = Blow { kind, node, member: drawn.member, dice: drawn.dice, lasts: drawn.lasts };
+        if kind.table == Table::OwnTable && !self.is_there_a_lock(&blow) {
+            return Ok(false);
+        }
         let whom = if is_common(&kind) { format!("node {node}") } else { self.stage.whom(&blow) };
         let hits = if is_common(&kind) { Some(node) } else { self.stage.hits(&blow) };
         self.log.note(What::Injecting { fault: number, kind: kind.name.to_owned(), node: hits, whom })?;
@@ -265,6 +268,15 @@ impl Run<'_> {
         self.active.push(Active { number, until: Instant::now() + drawn.lasts, own, undo });
         self.has_changed(own);
         Ok(true)
+    }
+
+    /// Whether there is a lock, as far as is known, that a fault can take from its holder. A store may not say that it had
+    /// none to take.
+    fn is_there_a_lock(&self, blow: &Blow) -> bool {
+        match self.stage.hits(blow) {
+            Some(node) => self.nodes[node].holds(),
+            None => self.nodes.iter().any(Node::holds),
+        }
     }
 
     /// A fault came or went. The checker counts what begins within a lease of either as its own.

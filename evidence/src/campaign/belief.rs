@@ -23,8 +23,8 @@ pub struct Belief {
     pub until: Moment,
     /// What ended it.
     pub ended: Ended,
-    /// The whole node was stopped while this helper ran, and went on at this time, before this belief: what the parent
-    /// believes may be of before the stop.
+    /// The whole node was stopped while it believed, and went on at this time, before this belief: it is of before the
+    /// stop.
     pub thawed: Option<Moment>,
 }
 
@@ -86,7 +86,6 @@ pub fn beliefs(history: &[Event]) -> Vec<Belief> {
                 node.over.clear();
             }
             What::Parent { said: Said::Byte('0'), .. } if node.lock.is_none() => {
-                node.note_thaw();
                 node.believes = Some(at);
                 node.lock = Some(locks);
                 locks += 1;
@@ -138,11 +137,6 @@ pub fn beliefs(history: &[Event]) -> Vec<Belief> {
 }
 
 impl Node {
-    /// The byte was read after a stop of the whole node that came after the helper's start.
-    fn note_thaw(&mut self) {
-        self.thawed = self.over.iter().rfind(|stop| stop.whole_node).and_then(|stop| stop.until);
-    }
-
     /// The stop of a parent that looked at the first of these times, and not again before the second; from the beginning
     /// of the first until the end of the last, where there are several.
     fn stop_between(&mut self, looked: Moment, looks: Moment) -> Option<Stop> {
@@ -336,7 +330,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_byte_of_before_the_stop_is_known_by_it_and_one_of_a_later_try_is_not() {
+    fn a_byte_that_is_first_read_after_a_thaw_is_no_belief_of_before_it() {
         let history = [
             said(1, 0, STARTED),
             stopped(2, 0, true),
@@ -347,7 +341,7 @@ pub(crate) mod tests {
             said(1001, 0, Said::Byte('0')),
         ];
         let thawed: Vec<_> = beliefs(&history).into_iter().map(|belief| (belief.thawed, belief.ended)).collect();
-        assert_eq!(thawed, [(Some(ms(900)), Ended::Released), (None, Ended::Over)]);
+        assert_eq!(thawed, [(None, Ended::Released), (None, Ended::Over)]);
     }
 
     #[test]

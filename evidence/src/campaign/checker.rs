@@ -4,10 +4,11 @@
 //! and measured, none hidden:
 //!
 //! - **fencing**, which nobody promises (DESIGN 2): a host that was frozen whole goes on with a parent that has not read
-//!   the end of the pipe yet. Only a belief that such a host had when it went on, and only for the time of one call (T)
-//!   after that.
+//!   the end of the pipe yet. Only a belief that such a host had when it was stopped, and only where EOF ends it within
+//!   the time of one call (T) after it went on.
 //! - **own table**: an admin breaks or replaces the lock, a clock is off by more than is allowed for. Such a fault comes
-//!   alone. The overlap is measured against its bound; more than that is shown as such.
+//!   alone, and where it hits one node, that node's belief is the earlier one. The overlap is measured against its bound;
+//!   more than that is shown as such.
 //! - **excused**: a common fault after which this backend promises EOF within a short time only (a file's worker that is
 //!   killed: the kernel frees the lock first). Only the node that was hit, only within that time, else it is a violation.
 //!   Where it is excused for longer beside another fault, the two together are a kind of their own ([`together`]).
@@ -82,7 +83,7 @@ pub struct Hit {
 }
 
 /// What was found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Verdict {
     /// All beliefs.
     pub beliefs: Vec<Belief>,
@@ -96,6 +97,8 @@ pub struct Verdict {
     pub quiets: Vec<Result<Duration, Duration>>,
     /// Times in which a parent that held was not run though nobody had stopped it.
     pub busy: Vec<Duration>,
+    /// What tries came to that is neither the lock nor contention.
+    pub tries: Tries,
 }
 
 impl Rules {
@@ -131,12 +134,16 @@ pub fn together(common: &str, other: &str) -> String {
     format!("{common}, with {other}")
 }
 
-/// Gives those that came beside such a fault the name of both.
+/// Gives those that came beside such a fault, to the same node, the name of both.
 fn name_together(hits: &mut [Hit], rules: &Rules) {
     for (common, other) in &rules.excused_beside {
-        let others: Vec<_> = hits.iter().filter(|hit| hit.kind == *other).map(|hit| (hit.from, hit.until)).collect();
+        let others: Vec<_> =
+            hits.iter().filter(|hit| hit.kind == *other).map(|hit| (hit.node, hit.from, hit.until)).collect();
         for hit in hits.iter_mut().filter(|hit| hit.kind == *common) {
-            if others.iter().any(|&(from, until)| from <= hit.there && hit.from <= until) {
+            let beside = |&(node, from, until): &(Option<usize>, Moment, Moment)| {
+                node == hit.node && from <= hit.there && hit.from <= until
+            };
+            if others.iter().any(beside) {
                 hit.kind = together(common, other);
             }
         }
@@ -182,6 +189,45 @@ impl Verdict {
     }
 }
 
+/// What tries came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tries {
+    /// Answered `3`: an error.
+    pub errors: usize,
+    /// Ended before a byte.
+    pub no_byte: usize,
+    /// Bytes after the first: there is to be one.
+    pub extra_bytes: usize,
+    /// Not begun: the parent could not start a helper.
+    pub not_started: usize,
+}
+
+/// Counts them. What a killed parent still said is nothing, and a helper that died with its node has ended before a byte.
+fn tries(history: &[Event]) -> Tries {
+    let mut tries = Tries::default();
+    // Whose helper has not answered yet.
+    let mut open: BTreeMap<usize, bool> = BTreeMap::new();
+    for Event { what, .. } in history {
+        match what {
+            What::ParentEnds { node } => drop(open.remove(node)),
+            What::Parent { node, said } => match said {
+                Said::Started { .. } => drop(open.insert(*node, true)),
+                Said::Byte(byte) => {
+                    open.insert(*node, false);
+                    tries.errors += usize::from(*byte == '3');
+                }
+                Said::End { .. } => tries.no_byte += usize::from(open.remove(node) == Some(true)),
+                Said::Extra(_) => tries.extra_bytes += 1,
+                Said::Failed => tries.not_started += 1,
+                Said::Terminates => drop(open.remove(node)),
+                Said::Still { .. } => {}
+            },
+            _ => {}
+        }
+    }
+    tries
+}
+
 /// Reads a history, which is in the order of time.
 #[must_use]
 pub fn check(history: &[Event], rules: &Rules) -> Verdict {
@@ -199,7 +245,7 @@ pub fn check(history: &[Event], rules: &Rules) -> Verdict {
     let lost = beliefs.iter().filter(|belief| belief.ended == Ended::Lost);
     let losses = lost.map(|belief| (belief.until, blame(belief.until, &hits, rules.times.lease))).collect();
     let quiets = quiets(history, &beliefs, rules);
-    Verdict { overlaps, losses, quiets, busy: busy(history), hits, beliefs }
+    Verdict { overlaps, losses, quiets, busy: busy(history), tries: tries(history), hits, beliefs }
 }
 
 /// The pauses of the parents' loops that no stop explains.
@@ -237,7 +283,10 @@ fn pairs(beliefs: &[Belief]) -> Vec<(&Belief, &Belief, Moment, Moment)> {
 
 fn judge(both: [&Belief; 2], from: Moment, until: Moment, hits: &[Hit], rules: &Rules) -> CountsAs {
     let Times { lease, call, .. } = rules.times;
-    let of_a_thaw = |belief: &Belief| belief.thawed.is_some_and(|thaw| until <= thaw + call);
+    let of_a_thaw = |belief: &Belief| {
+        // The whole of it, not only where another believed too: it has to end by EOF, and in time.
+        belief.ended == Ended::Lost && belief.thawed.is_some_and(|thaw| belief.until <= thaw + call)
+    };
     if both.into_iter().any(of_a_thaw) {
         return CountsAs::Fencing;
     }
@@ -250,7 +299,11 @@ fn judge(both: [&Belief; 2], from: Moment, until: Moment, hits: &[Hit], rules: &
                 && from >= hit.from
                 && until <= hit.there + bound;
         }
-        both[0].from < hit.there && from >= hit.from && from <= hit.until + lease
+        // Where it hit one node, that one believed before: what it did to another's lock is nothing that it excuses.
+        hit.node.is_none_or(|node| node == both[0].node)
+            && both[0].from < hit.there
+            && from >= hit.from
+            && from <= hit.until + lease
     };
     hits.iter().find(bounded).map_or(CountsAs::Violation, |hit| CountsAs::Bounded(hit.kind.clone()))
 }
@@ -383,8 +436,22 @@ mod tests {
         };
         assert_eq!(frozen(1201, 1210, true), [(1201, 1210, CountsAs::Fencing)]);
         assert_eq!(frozen(1201, 2200, true), [(1201, 2000, CountsAs::Fencing)], "T is 1 s");
+        assert_eq!(frozen(1201, 2201, true), [(1201, 2000, CountsAs::Violation)], "its own end counts");
         assert_eq!(frozen(1201, 1210, false), [(1201, 1210, CountsAs::Violation)], "the parent alone");
-        assert_eq!(frozen(1990, 2300, true), [(1990, 2000, CountsAs::Fencing)]);
+        assert_eq!(frozen(1990, 2300, true), [(1990, 2000, CountsAs::Violation)]);
+    }
+
+    #[test]
+    fn a_thawed_host_that_reads_its_first_byte_or_ends_otherwise_is_not_fencing() {
+        let other = [said(900, 1, STARTED), said(1000, 1, HELD), said(2000, 1, Said::Terminates)];
+        let mut first = vec![said(1, 0, STARTED), stopped(100, 0, true), goes_on(1200, 0)];
+        first.extend([said(1201, 0, HELD), lost(1210, 0)]);
+        first.extend(other.clone());
+        assert_eq!(found(first), [(1201, 1210, CountsAs::Violation)], "it did not believe before");
+        let mut ended = vec![said(1, 0, STARTED), said(10, 0, HELD), stopped(100, 0, true), goes_on(1200, 0)];
+        ended.extend([said(1201, 0, Said::Still { looked: ms(99) }), said(1210, 0, Said::Terminates)]);
+        ended.extend(other);
+        assert_eq!(found(ended), [(1201, 1210, CountsAs::Violation)], "no EOF");
     }
 
     #[test]
@@ -408,6 +475,12 @@ mod tests {
         let mut history = two(1500);
         history.extend(fault(990, "lock broken", Some(0)));
         assert_eq!(found(history), [(1000, 1500, CountsAs::Bounded("lock broken".to_owned()))]);
+        let mut anyone = two(1500);
+        anyone.extend(fault(990, "lock broken", None));
+        assert_eq!(found(anyone), [(1000, 1500, CountsAs::Bounded("lock broken".to_owned()))]);
+        let mut elsewhere = two(1500);
+        elsewhere.extend(fault(990, "lock broken", Some(1)));
+        assert_eq!(found(elsewhere), [(1000, 1500, CountsAs::Violation)], "another node's lock");
         let mut before = two(1500);
         before.extend(fault(1001, "lock broken", Some(0)));
         assert_eq!(found(before), [(1000, 1500, CountsAs::Violation)], "the overlap was there before");
@@ -434,17 +507,18 @@ mod tests {
 
     #[test]
     fn an_excuse_is_longer_only_beside_the_fault_that_makes_it_so() {
-        let with = |lost_at, healed| {
+        let with = |lost_at, healed, node| {
             let mut history = two(lost_at);
             let kind = "answers lost".to_owned();
-            history.push(event(500, What::Injecting { fault: 1, kind, node: None, whom: String::new() }));
+            history.push(event(500, What::Injecting { fault: 1, kind, node: Some(node), whom: String::new() }));
             history.push(event(healed, What::Healed { fault: 1 }));
             history.extend(fault(990, "worker killed", Some(0)));
             found(history)
         };
         let both = CountsAs::Bounded(together("worker killed", "answers lost"));
-        assert_eq!(with(1900, 1950), [(1000, 1900, both)]);
-        assert_eq!(with(1900, 980), [(1000, 1900, CountsAs::Violation)], "it was healed before");
+        assert_eq!(with(1900, 1950, 0), [(1000, 1900, both)]);
+        assert_eq!(with(1900, 980, 0), [(1000, 1900, CountsAs::Violation)], "it was healed before");
+        assert_eq!(with(1900, 1950, 1), [(1000, 1900, CountsAs::Violation)], "another node's answers");
     }
 
     #[test]
@@ -465,6 +539,27 @@ mod tests {
         let still = |at, looked| said(at, 0, Said::Still { looked: ms(looked) });
         let history = [said(1, 0, HELD), stopped(10, 0, false), goes_on(500, 0), still(501, 9), still(700, 600)];
         assert_eq!(check(&history, &rules()).busy, [Duration::from_millis(100)]);
+    }
+
+    #[test]
+    fn tries_that_come_to_nothing_are_counted_and_second_bytes_are() {
+        let end = |at| lost(at, 0);
+        let history = [
+            said(1, 0, STARTED),
+            said(2, 0, Said::Byte('3')),
+            said(3, 0, STARTED),
+            end(4),
+            said(5, 0, STARTED),
+            said(6, 0, HELD),
+            said(7, 0, Said::Extra('0')),
+            end(8),
+            said(9, 0, STARTED),
+            said(10, 0, Said::Terminates),
+            said(11, 0, Said::Failed),
+        ];
+        let verdict = check(&history, &rules());
+        assert_eq!(verdict.tries, Tries { errors: 1, no_byte: 1, extra_bytes: 1, not_started: 1 });
+        assert_eq!(verdict.beliefs.len(), 1);
     }
 
     #[test]

@@ -272,6 +272,10 @@ impl Stage for EtcdStage {
         }
     }
 
+    fn hits(&self, blow: &Blow) -> Option<usize> {
+        matches!(blow.kind, NODE_CUT_OFF | NODE_DEAF | NODE_MUTE | NODE_ONE_MEMBER).then_some(blow.node)
+    }
+
     fn is_healthy(&self) -> bool {
         // All members, so that the next round begins with a whole cluster.
         let all = self.etcd.statuses().unwrap_or_default();

@@ -139,6 +139,8 @@ pub enum Said {
     },
     /// A byte was read.
     Byte(char),
+    /// A byte was read after that, which CTDB ignores, and which is not to be.
+    Extra(char),
     /// The pipe has ended.
     End {
         /// When its loop ran last before: where it was stopped since, it believed nothing since.
@@ -161,6 +163,7 @@ impl fmt::Display for What {
             Self::Parent { node, said } => match said {
                 Said::Started { helper } => write!(f, "node {node}: starts helper {helper}"),
                 Said::Byte(byte) => write!(f, "node {node}: reads {byte}"),
+                Said::Extra(byte) => write!(f, "node {node}: reads {byte} after the first byte"),
                 Said::End { .. } => write!(f, "node {node}: reads the end"),
                 Said::Still { looked } => write!(f, "node {node}: finds the pipe open, last looked at {looked}"),
                 Said::Terminates => write!(f, "node {node}: sends SIGTERM"),

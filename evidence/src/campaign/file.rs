@@ -187,6 +187,23 @@ impl Stage for FileStage {
         })
     }
 
+    fn whom(&self, blow: &Blow) -> String {
+        let list = |nodes: Vec<usize>| nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        match blow.kind {
+            HALF_CUT_OFF => format!("nodes {}", list(self.half(blow))),
+            WRITES | READS | LOCKS | ATTRIBUTES | FAILS if self.hits(blow).is_none() => "all nodes".to_owned(),
+            _ => self.hits(blow).map_or_else(String::new, |node| format!("node {node}")),
+        }
+    }
+
+    fn hits(&self, blow: &Blow) -> Option<usize> {
+        match blow.kind {
+            CUT_OFF | CUT_OFF_LONG | ONE_WAY | LEFT_BEHIND | CLIENT_KILLED | EVICTED | DROPPED => Some(blow.node),
+            WRITES | READS | LOCKS | ATTRIBUTES | FAILS if self.one_or_all(blow).len() == 1 => Some(blow.node),
+            _ => None,
+        }
+    }
+
     fn is_healthy(&self) -> bool {
         self.fs.answers().is_ok()
     }

@@ -43,9 +43,8 @@ impl Log {
                 match said {
                     Said::Started { helper } => *live = Live { helper: Some(helper), holds: false },
                     Said::Byte('0') => live.holds = live.helper.is_some(),
-                    Said::Byte(_) if live.holds => {}
                     Said::Byte(_) | Said::End { .. } | Said::Terminates => *live = Live::default(),
-                    Said::Still { .. } | Said::Failed => {}
+                    Said::Extra(_) | Said::Still { .. } | Said::Failed => {}
                 }
             }
             What::ParentEnds { node } => *state.live(node) = Live::default(),

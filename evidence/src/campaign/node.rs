@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use mutex_tests::process::{Process, programs};
 use mutex_tests::wait::wait_for;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -101,7 +101,7 @@ impl<'a> Node<'a> {
             kind::SUPERVISOR_FROZEN | kind::WORKER_FROZEN => {
                 let Some(victim) = self.victim(kind) else { return Ok(None) };
                 // One that ends meanwhile is no victim any more.
-                if victim.freeze().is_err() {
+                if victim.is_gone() || victim.freeze().is_err() {
                     return Ok(None);
                 }
                 Undo::GoOn(victim)
@@ -168,12 +168,14 @@ impl<'a> Node<'a> {
     /// Ends it in good order: its parent ends, and its helpers see that and let go.
     ///
     /// # Errors
-    /// Where a process of it does not end.
+    /// Where a process of it does not end, or its parent has ended before it was told to: it could not work.
     pub fn end(mut self) -> anyhow::Result<()> {
         let Some(Parent { mut child, process }) = self.parent.take() else { return Ok(()) };
+        let early = process.is_gone();
         drop(child.stdin.take());
         let ended = process.wait_gone(END_LIMIT);
         self.dead.push(child);
+        ensure!(!early, "the parent of node {} ended by itself", self.number);
         ended.with_context(|| format!("end the parent of node {}", self.number))?;
         let limit = END_LIMIT + self.stage.times().lease;
         wait_for("a node's helpers to end", limit, || self.groups_are_empty().then_some(())).map(drop)

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,46 +40,73 @@ pub struct Done {
 }
 
 impl Job {
-    /// Does it. `None` where the backend has no such subject.
+    /// Does it. `None` where the backend has no such subject. One that fails is told of in its numbers, with what it saw
+    /// until then, so that no run vanishes from the record.
     ///
     /// # Errors
-    /// Where something of the campaign itself fails.
+    /// Where what was seen cannot be kept.
     pub fn run(&self, progress: impl FnMut(usize)) -> anyhow::Result<Option<Done>> {
-        let Self { backend, new_stage, nodes, orders } = self;
-        let (subject, seed) = (orders.subject.name(), orders.seed);
-        let about = || format!("{backend}, {subject}, seed {seed}");
-        let stage = new_stage(*nodes).with_context(|| format!("{}: set up the stage", about()))?;
-        let dir = tempfile::tempdir().context("make a directory for what helpers say")?;
-        let Some(seen) = run(stage.as_ref(), orders, dir.path(), progress).with_context(about)? else {
-            return Ok(None);
-        };
+        let Self { backend, orders, .. } = self;
+        let place = empty_place(&format!("{backend}-{}-{}", orders.subject.name(), orders.seed))?;
+        match self.run_in(&place, progress) {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                let tally = Tally::failed(self.about(), &error);
+                let complaint = failed(&tally);
+                Ok(Some(Done { tally, verdict: Verdict::default(), complaint }))
+            }
+        }
+    }
+
+    fn about(&self) -> (&str, &str, u64, usize) {
+        (self.backend, self.orders.subject.name(), self.orders.seed, self.nodes)
+    }
+
+    fn run_in(&self, place: &Path, progress: impl FnMut(usize)) -> anyhow::Result<Option<Done>> {
+        let stage = (self.new_stage)(self.nodes).context("set up the stage")?;
+        let Some(seen) = run(stage.as_ref(), &self.orders, place, progress)? else { return Ok(None) };
         let rules = Rules::of(stage.as_ref());
         drop(stage);
+        // Of all runs: a better checker can look at them again.
+        keep(place, &seen)?;
         let verdict = check(&seen.history, &rules);
-        let tally = Tally::of((backend, subject, seed, *nodes), &seen, &verdict, &rules);
-        let mut complaint = String::new();
-        if orders.subject == Subject::Ours && !tally.is_kept() {
-            let kept = keep(&format!("{backend}-{subject}-{seed}"), &seen, dir.path())?;
-            complaint = complain(&tally, &seen, &verdict, rules.times.lease)?;
-            writeln!(complaint, "All events, and what the helpers said: {}", kept.display())?;
+        let tally = Tally::of(self.about(), &seen, &verdict, &rules);
+        let mut complaint = failed(&tally);
+        if self.orders.subject == Subject::Ours && !tally.is_kept() {
+            complaint += &complain(&tally, &seen, &verdict, rules.times.lease)?;
+            writeln!(complaint, "All events, and what the helpers said: {}", place.display())?;
         }
         Ok(Some(Done { tally, verdict, complaint }))
     }
 }
 
-/// Keeps the events and the helpers' words in `target/campaign`.
-fn keep(name: &str, seen: &Seen, said: &Path) -> anyhow::Result<PathBuf> {
+/// A directory in `target/campaign` for a run's events and its helpers' words, with nothing of an older run in it.
+fn empty_place(name: &str) -> anyhow::Result<PathBuf> {
     let place = programs::target_dir()?.join("campaign").join(name);
+    match fs::remove_dir_all(&place) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context("remove an older run's files"),
+        _ => {}
+    }
     fs::create_dir_all(&place).with_context(|| format!("make {}", place.display()))?;
+    Ok(place)
+}
+
+/// Keeps the events.
+fn keep(place: &Path, seen: &Seen) -> anyhow::Result<()> {
     let mut events = String::new();
     for event in &seen.history {
         writeln!(events, "{}", serde_json::to_string(event)?)?;
     }
-    fs::write(place.join("events.jsonl"), events).context("keep the events")?;
-    for file in fs::read_dir(said)?.flatten() {
-        fs::copy(file.path(), place.join(file.file_name())).context("keep what helpers said")?;
-    }
-    Ok(place)
+    fs::write(place.join("events.jsonl"), events).context("keep the events")
+}
+
+/// A failed run in a line; nothing for others.
+fn failed(tally: &Tally) -> String {
+    let Tally { backend, subject, seed, .. } = tally;
+    tally
+        .failed
+        .as_ref()
+        .map_or_else(String::new, |error| format!("FAILED: {backend}, {subject}, seed {seed}: {error}\n"))
 }
 
 /// The most that are shown in full.

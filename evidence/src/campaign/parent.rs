@@ -103,9 +103,13 @@ impl Parent {
                 Heard::Nothing => Ok(State::Tries { helper, cancel }),
                 Heard::Byte(byte) => {
                     // A parent that was stopped may find the end behind the byte: it never believed.
-                    let over = matches!(next(&helper.pipe)?, Heard::End);
+                    let behind = next(&helper.pipe)?;
+                    let over = matches!(behind, Heard::End);
                     let now = Moment::now()?;
                     self.say(now, Said::Byte(char::from(byte)))?;
+                    if let Heard::Byte(extra) = behind {
+                        self.say(now, Said::Extra(char::from(extra)))?;
+                    }
                     if byte == b'0' && over {
                         self.say(now, Said::End { looked })?;
                     } else if byte == b'0' {
@@ -126,9 +130,9 @@ impl Parent {
                     self.let_go(helper);
                     self.start(now)
                 }
-                // CTDB ignores bytes after the first.
+                // CTDB ignores bytes after the first; the checker does not.
                 Heard::Byte(byte) => {
-                    self.say(Moment::now()?, Said::Byte(char::from(byte)))?;
+                    self.say(Moment::now()?, Said::Extra(char::from(byte)))?;
                     Ok(State::Holds { helper, until })
                 }
                 Heard::Nothing => {

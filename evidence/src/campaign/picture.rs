@@ -78,7 +78,7 @@ impl Picture<'_> {
             (HOLDS, "a node believes that it holds", 215),
             (LOST, "the helper has told it: lost (end of the pipe)", 305),
             (FAULT, "fault of the store or the network", 235),
-            (NODE_FAULT, "fault of a node's processes", 220),
+            (NODE_FAULT, "fault of one node", 220),
         ] {
             self.rectangle((x, 40), (x + 14, 52), colour.filled())?;
             self.text(word, (x + 20, 46), 13, HPos::Left)?;

@@ -338,6 +338,22 @@ impl Stage for RadosStage {
         })
     }
 
+    fn whom(&self, Blow { kind, node, member, .. }: &Blow) -> String {
+        match *kind {
+            NODE_CUT_OFF | NODE_DEAF | NODE_MUTE | NODE_NO_PRIMARY | NODE_BLOCKLISTED => format!("node {node}"),
+            OSD_CUT_OFF | OSD_ALONE | OSD_NO_NODES | OSD_DEAF | OSD_MUTE | OSD_FROZEN | OSD_KILLED => {
+                format!("OSD {}", member % OSDS)
+            }
+            HALVES => format!("server {member} with node {node}"),
+            _ => String::new(),
+        }
+    }
+
+    fn hits(&self, blow: &Blow) -> Option<usize> {
+        let one = [NODE_CUT_OFF, NODE_DEAF, NODE_MUTE, NODE_NO_PRIMARY, NODE_BLOCKLISTED];
+        one.contains(&blow.kind).then_some(blow.node)
+    }
+
     fn is_healthy(&self) -> bool {
         // All OSDs, so that the next round begins with a whole cluster, and a write from outside.
         self.store.revive().is_ok() && self.store.is_whole() && self.rados(&["put", "healthy", "/dev/null"]).is_ok()

@@ -52,6 +52,11 @@ fn text(records: &[(&str, Record)], picture: bool) -> Result<String> {
             let seeds: Vec<String> = runs.iter().map(|run| run.seed.to_string()).collect();
             let line = circumstances.line();
             writeln!(text, "- {backend}, {}: seeds {}; {line}", sum.subject, seeds.join(", "))?;
+            for run in runs {
+                if let Some(error) = &run.failed {
+                    writeln!(text, "  - seed {}: failed: {error}", run.seed)?;
+                }
+            }
         }
     }
     Ok(text)
@@ -156,7 +161,8 @@ mod tests {
         };
         let mut record = Record::default();
         record.replace(Measurement { circumstances: circumstances.clone(), runs: vec![tally(), tally()] });
-        record.replace(Measurement { circumstances, runs: vec![tally()] });
+        let failed = Tally { seed: 8, failed: Some("a disk is full".to_owned()), ..tally() };
+        record.replace(Measurement { circumstances, runs: vec![failed] });
         let text = text(&[("etcd", record), ("rados", Record::default())], true).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         for wanted in [
@@ -164,7 +170,8 @@ mod tests {
             "| fault | ours: faults | ends | violations |",
             "| two | 1 | 1 | 1 |",
             "| etcd | ours | broken | 1 | 1 | 0.500 s | 1.800 s |",
-            "- etcd, ours: seeds 7; 2000-01-02, commit c0ffee, a machine; etcd-server 3; `campaign`",
+            "  - seed 8: failed: a disk is full",
+            "- etcd, ours: seeds 8; 2000-01-02, commit c0ffee, a machine; etcd-server 3; `campaign`",
         ] {
             assert!(lines.contains(&wanted), "{wanted}\n{text}");
         }

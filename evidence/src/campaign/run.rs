@@ -21,7 +21,7 @@ use super::kind::COMMON;
 use super::log::Log;
 use super::node::{Node, Undo};
 use super::schedule::{Act, Drawn, Plan, Schedule, Whom};
-use super::stage::{Blow, Kind, NothingToHit, Stage, Subject};
+use super::stage::{Blow, Kind, NothingToHit, Stage, Subject, Table};
 use super::subject;
 
 /// The pause between two steps.
@@ -66,6 +66,8 @@ pub struct Seen {
     pub took: Duration,
     /// Faults that found nobody to hit.
     pub missed: usize,
+    /// What of the campaign itself failed and ended it early. What was seen until then is to be checked all the same.
+    pub failed: Option<String>,
 }
 
 /// All kinds that a stage has, in the order of the schedule.
@@ -78,6 +80,8 @@ pub fn kinds(stage: &dyn Stage) -> Vec<Kind> {
 struct Active<'a> {
     number: usize,
     until: Instant,
+    /// It has a table of its own.
+    own: bool,
     undo: Taken<'a>,
 }
 
@@ -105,12 +109,12 @@ struct Run<'a> {
 /// `progress` is told of every fault: how many there were so far.
 ///
 /// # Errors
-/// Where something of the campaign itself fails; not where a promise is broken, which the checker finds.
+/// Where the nodes cannot be started. What fails later is in [`Seen::failed`]; that a promise is broken the checker finds.
 pub fn run(
     stage: &dyn Stage,
     orders: &Orders,
     dir: &Path,
-    mut progress: impl FnMut(usize),
+    progress: impl FnMut(usize),
 ) -> anyhow::Result<Option<Seen>> {
     let log = Log::default();
     let mut nodes = Vec::new();
@@ -127,49 +131,60 @@ pub fn run(
         members: stage.members(),
         lease: stage.times().lease,
     };
-    let in_a_round = plan.kinds.len();
     let start = Instant::now();
     let mut run = Run { stage, log, nodes, active: Vec::new(), changed: start, alone_until: start, missed: 0 };
-    run.quiet()?;
-    let mut count = 0;
-    for act in Schedule::new(plan) {
-        let over = match orders.until {
-            Until::Rounds(rounds) => count >= rounds * in_a_round,
-            Until::Faults(faults) => count >= faults,
-            Until::Elapsed(time) | Until::Caught(time) => start.elapsed() >= time,
-        };
-        if over {
-            break;
-        }
-        match act {
-            Act::Quiet => {
-                run.quiet()?;
-                if matches!(orders.until, Until::Caught(_)) && run.is_caught() {
-                    break;
-                }
-            }
-            Act::Fault(drawn) => {
-                run.fault(&drawn).with_context(|| format!("fault {}, {}", drawn.number, drawn.kind.name))?;
-                count += 1;
-                progress(count);
-            }
-        }
-    }
-    if !run.active.is_empty() || Instant::now() < run.alone_until {
-        run.quiet()?;
-    }
-    let Run { log, nodes, missed, .. } = run;
+    let mut result = run.all(orders.until, plan, start, progress);
+    let Run { log, nodes, active, missed, .. } = run;
     // Before the parents let go.
     let (history, took) = (log.history(), start.elapsed());
-    let ended = nodes.into_iter().try_for_each(Node::end);
-    if orders.subject == Subject::Ours {
-        // The others promise nothing about that, and have been killed by now.
-        ended?;
+    // Where it failed, a node may be frozen or a fault be there still: that it does not end in good order says nothing.
+    drop(active);
+    if result.is_ok() {
+        let ended = nodes.into_iter().try_for_each(Node::end);
+        if orders.subject == Subject::Ours {
+            // The others promise nothing about that, and have been killed by now.
+            result = ended;
+        }
     }
-    Ok(Some(Seen { history, took, missed }))
+    let failed = result.err().map(|error| format!("{error:#}"));
+    Ok(Some(Seen { history, took, missed, failed }))
 }
 
 impl Run<'_> {
+    /// All of the schedule.
+    fn all(&mut self, until: Until, plan: Plan, start: Instant, mut progress: impl FnMut(usize)) -> anyhow::Result<()> {
+        let in_a_round = plan.kinds.len();
+        self.quiet()?;
+        let mut count = 0;
+        for act in Schedule::new(plan) {
+            let over = match until {
+                Until::Rounds(rounds) => count >= rounds * in_a_round,
+                Until::Faults(faults) => count >= faults,
+                Until::Elapsed(time) | Until::Caught(time) => start.elapsed() >= time,
+            };
+            if over {
+                break;
+            }
+            match act {
+                Act::Quiet => {
+                    self.quiet()?;
+                    if matches!(until, Until::Caught(_)) && self.is_caught() {
+                        break;
+                    }
+                }
+                Act::Fault(drawn) => {
+                    self.fault(&drawn).with_context(|| format!("fault {}, {}", drawn.number, drawn.kind.name))?;
+                    count += 1;
+                    progress(count);
+                }
+            }
+        }
+        if !self.active.is_empty() || Instant::now() < self.alone_until {
+            self.quiet()?;
+        }
+        Ok(())
+    }
+
     /// Whether there has been a violation.
     fn is_caught(&self) -> bool {
         check(&self.log.history(), &Rules::of(self.stage)).violations().next().is_some()
@@ -226,8 +241,11 @@ impl Run<'_> {
             return Ok(false);
         }
         let blow = Blow { kind, node, member: drawn.member, dice: drawn.dice, lasts: drawn.lasts };
+        if kind.table == Table::OwnTable && !self.is_there_a_lock(&blow) {
+            return Ok(false);
+        }
         let whom = if is_common(&kind) { format!("node {node}") } else { self.stage.whom(&blow) };
-        let hits = is_common(&kind).then_some(node);
+        let hits = if is_common(&kind) { Some(node) } else { self.stage.hits(&blow) };
         self.log.note(What::Injecting { fault: number, kind: kind.name.to_owned(), node: hits, whom })?;
         let undo = if is_common(&kind) {
             let Some(undo) = self.nodes[node].hit(&kind)? else {
@@ -246,18 +264,33 @@ impl Run<'_> {
             }
         };
         self.log.note(What::Injected { fault: number })?;
-        self.active.push(Active { number, until: Instant::now() + drawn.lasts, undo });
+        let own = kind.table.is_own();
+        self.active.push(Active { number, until: Instant::now() + drawn.lasts, own, undo });
+        self.has_changed(own);
+        Ok(true)
+    }
+
+    /// Whether there is a lock, as far as is known, that a fault can take from its holder. A store may not say that it had
+    /// none to take.
+    fn is_there_a_lock(&self, blow: &Blow) -> bool {
+        match self.stage.hits(blow) {
+            Some(node) => self.nodes[node].holds(),
+            None => self.nodes.iter().any(Node::holds),
+        }
+    }
+
+    /// A fault came or went. The checker counts what begins within a lease of either as its own.
+    fn has_changed(&mut self, own: bool) {
         self.changed = Instant::now();
-        if kind.table.is_own() {
+        if own {
             self.alone_until = self.changed + self.stage.times().lease;
         }
-        Ok(true)
     }
 
     fn heal_due(&mut self) -> anyhow::Result<()> {
         let now = Instant::now();
         while let Some(due) = self.active.iter().position(|active| active.until <= now) {
-            let Active { number, undo, .. } = self.active.remove(due);
+            let Active { number, own, undo, .. } = self.active.remove(due);
             self.log.note(What::Healing { fault: number })?;
             match undo {
                 Taken::Node(node, undo) => {
@@ -267,7 +300,7 @@ impl Run<'_> {
                 Taken::Stage(heal) => heal()?,
             }
             self.log.note(What::Healed { fault: number })?;
-            self.changed = Instant::now();
+            self.has_changed(own);
         }
         Ok(())
     }

@@ -79,6 +79,12 @@ pub trait Stage {
         String::new()
     }
 
+    /// The node that a fault of this stage hits, where it hits one and no other: what is excused for it is excused for that
+    /// node alone. `None` also where the store chooses whom, as where the lock of whoever holds it is broken.
+    fn hits(&self, _blow: &Blow) -> Option<usize> {
+        None
+    }
+
     /// Whether the store serves requests now. Asked in the quiet between rounds alone, every tenth of a second or so; an
     /// answer may take a second or two. What does not answer is not healthy, not an error.
     fn is_healthy(&self) -> bool;

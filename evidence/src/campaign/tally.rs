@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::checker::{CountsAs, Rules, Verdict, blame};
+use super::checker::{CountsAs, Rules, Tries, Verdict, blame};
 use super::run::Seen;
 
 /// A run's numbers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
     /// The store.
     pub backend: String,
@@ -44,6 +44,12 @@ pub struct Tally {
     pub without_holder: usize,
     /// Times in which a parent was not run for 50 ms though nobody had stopped it: how busy the machine was.
     pub busy: Measured,
+    /// What tries came to that is neither the lock nor contention.
+    #[serde(default)]
+    pub tries: Tries,
+    /// What of the campaign itself failed: the numbers are of what was seen until then.
+    #[serde(default)]
+    pub failed: Option<String>,
 }
 
 /// Of one kind of fault.
@@ -124,6 +130,10 @@ impl Tally {
                 CountsAs::Fencing => {}
             }
         }
+        let not_started = || {
+            let count = verdict.tries.not_started;
+            (count > 0).then(|| format!("{count} helpers could not be started"))
+        };
         let as_which = |which: CountsAs| {
             Measured::of(verdict.overlaps.iter().filter(|one| one.counts_as == which).map(|one| one.length()))
         };
@@ -143,8 +153,17 @@ impl Tally {
             quiets: Measured::of(verdict.quiets.iter().map(|quiet| quiet.unwrap_or_else(|time| time))),
             without_holder: verdict.without_holder(),
             busy: Measured::of(verdict.busy.iter().copied()),
+            tries: verdict.tries,
+            failed: seen.failed.as_deref().map(in_a_line).or_else(not_started),
             kinds,
         }
+    }
+
+    /// Of a run that failed before anything was seen.
+    #[must_use]
+    pub fn failed((backend, subject, seed, nodes): (&str, &str, u64, usize), error: &anyhow::Error) -> Self {
+        let failed = Some(in_a_line(&format!("{error:#}")));
+        Self { backend: backend.to_owned(), subject: subject.to_owned(), seed, nodes, failed, ..Self::default() }
     }
 
     /// How many faults there were.
@@ -167,10 +186,13 @@ impl Tally {
         self.kinds.values().filter(beyond).count()
     }
 
-    /// Whether every promise was kept.
+    /// Whether every promise was kept, as far as was seen.
     #[must_use]
     pub fn is_kept(&self) -> bool {
-        self.violations.count == 0 && self.without_holder == 0 && self.beyond_bounds() == 0
+        self.tries.extra_bytes == 0
+            && self.violations.count == 0
+            && self.without_holder == 0
+            && self.beyond_bounds() == 0
     }
 
     /// The numbers of both, of the same backend and subject.
@@ -184,6 +206,12 @@ impl Tally {
             counts.overlaps = counts.overlaps.with(more.overlaps);
             (counts.bound, counts.promised) = (more.bound, more.promised);
         }
+        // One that failed before it began does not know.
+        self.lease = self.lease.max(other.lease);
+        self.tries.errors += other.tries.errors;
+        self.tries.no_byte += other.tries.no_byte;
+        self.tries.extra_bytes += other.tries.extra_bytes;
+        self.tries.not_started += other.tries.not_started;
         self.seconds += other.seconds;
         self.missed += other.missed;
         self.while_held += other.while_held;
@@ -196,6 +224,11 @@ impl Tally {
         self.busy = self.busy.with(other.busy);
         self
     }
+}
+
+/// An error may have a program's words in it, over several lines.
+fn in_a_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -233,7 +266,7 @@ pub(crate) mod tests {
         let times = Times::of_lease(second * 4, second / 5, second);
         let own_table = BTreeMap::from([("broken".to_owned(), true)]);
         let rules = Rules { times, own_table, excused: BTreeMap::new(), excused_beside: Vec::new() };
-        let seen = Seen { history, took: second * 60, missed: 1 };
+        let seen = Seen { history, took: second * 60, missed: 1, failed: None };
         Tally::of(("etcd", "ours", 7, 5), &seen, &check(&seen.history, &rules), &rules)
     }
 
@@ -261,6 +294,20 @@ pub(crate) mod tests {
         assert!(tally.is_kept());
         tally.without_holder = 1;
         assert!(!tally.is_kept());
+        tally.without_holder = 0;
+        tally.tries.extra_bytes = 1;
+        assert!(!tally.is_kept());
+    }
+
+    #[test]
+    fn a_run_that_failed_is_a_run_and_older_records_can_be_read() {
+        let failed = Tally::failed(("etcd", "ours", 8, 3), &anyhow::anyhow!("a\n  b").context("set up"));
+        assert_eq!(failed.failed.as_deref(), Some("set up: a b"));
+        let sum = failed.with(&tally());
+        assert_eq!((sum.faults(), sum.lease.to_bits()), (3, 4.0_f64.to_bits()));
+        let mut older = serde_json::to_value(tally()).unwrap();
+        older.as_object_mut().unwrap().retain(|name, _| name != "failed" && name != "tries");
+        assert_eq!(serde_json::from_value::<Tally>(older).unwrap(), tally());
     }
 
     #[test]

@@ -198,7 +198,8 @@ fn one(job: &Job) -> anyhow::Result<Option<Done>> {
     let outcome = match &done {
         None => "there is no such helper".to_owned(),
         Some(Done { tally, .. }) => format!(
-            "{} faults, {} ends seen, {} violations, {:.0} s",
+            "{}{} faults, {} ends seen, {} violations, {:.0} s",
+            if tally.failed.is_some() { "failed, " } else { "" },
             tally.faults(),
             tally.losses(),
             tally.violations.count,
@@ -211,7 +212,7 @@ fn one(job: &Job) -> anyhow::Result<Option<Done>> {
 
 fn table(done: &[Done]) -> String {
     let head = format!(
-        "{:<6} {:<12} {:>5} {:>5} {:>6} {:>5} {:>5} {:>10} {:>8} {:>9} {:>7} {:>12}\n",
+        "{:<6} {:<12} {:>5} {:>5} {:>6} {:>5} {:>5} {:>10} {:>8} {:>9} {:>7} {:>12} {:>4} {:>7} {:>5}\n",
         "store",
         "helper",
         "seed",
@@ -223,19 +224,26 @@ fn table(done: &[Done]) -> String {
         "longest",
         "no holder",
         "fencing",
-        "busy (longest)"
+        "busy (longest)",
+        "3s",
+        "no byte",
+        "extra"
     );
     let row = |Done { tally, .. }: &Done| {
-        let Tally { backend, subject, seed, nodes, locks, violations, fencing, without_holder, busy, .. } = tally;
+        let Tally { backend, subject, seed, nodes, locks, violations, fencing, without_holder, busy, tries, .. } =
+            tally;
         format!(
-            "{backend:<6} {subject:<12} {seed:>5} {nodes:>5} {:>6} {locks:>5} {:>5} {:>10} {:>8.3} {without_holder:>9} {:>7} {:>5} ({:.3})\n",
+            "{backend:<6} {subject:<12} {seed:>5} {nodes:>5} {:>6} {locks:>5} {:>5} {:>10} {:>8.3} {without_holder:>9} {:>7} {:>5} ({:.3}) {:>6} {:>7} {:>5}\n",
             tally.faults(),
             tally.losses(),
             violations.count,
             violations.longest,
             fencing.count,
             busy.count,
-            busy.longest
+            busy.longest,
+            tries.errors,
+            tries.no_byte,
+            tries.extra_bytes
         )
     };
     head + &done.iter().map(row).collect::<String>()
@@ -248,6 +256,9 @@ fn verdict(done: &[Done], failures: usize) -> anyhow::Result<()> {
     }
     for Done { tally, .. } in done {
         let about = format!("{}, {}, seed {}", tally.backend, tally.subject, tally.seed);
+        if tally.failed.is_some() {
+            bail!("{about}: the run failed");
+        }
         if tally.subject == Subject::Ours.name() && !tally.is_kept() {
             bail!("{about}: a promise was broken");
         }

@@ -97,7 +97,7 @@ mutex_core::main!(|args: Args| {
     let lease = Some(args.lease_seconds).filter(|lease| !lease.is_zero());
     let timing = match lease {
         Some(lease) => Timing::lease(lease, STORE_CLOCK_ERROR)?,
-        None => Timing::without_expiry(backend::TRY_LEASE, STORE_CLOCK_ERROR),
+        None => Timing::without_expiry(backend::TRY_LEASE, STORE_CLOCK_ERROR)?,
     };
     let object = CString::new(args.object.as_str())?;
     let user = if args.user.starts_with("client.") { args.user } else { format!("client.{}", args.user) };

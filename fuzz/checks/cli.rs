@@ -9,5 +9,7 @@ pub(crate) mod seeds;
 
 pub mod answer;
 pub mod ctdb_conf;
+// It starts a program of the Debian package ctdb.
+#[cfg(not(test))]
 pub mod ctdb_conf_oracle;
 pub mod lock;

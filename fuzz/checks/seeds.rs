@@ -28,7 +28,7 @@ pub(crate) fn replay(target: &str, check: impl Fn(&[u8])) {
 }
 
 /// Runs `check` over the seeds alone.
-pub(crate) fn each(target: &str, check: impl Fn(&[u8])) {
+fn each(target: &str, check: impl Fn(&[u8])) {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .map(|top| top.join("fuzz/seeds").join(target))

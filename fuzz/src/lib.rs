@@ -3,6 +3,7 @@
 //! A target is a check in `checks/`: a function over bytes that says what must be true of them, whatever they are. It is used
 //! twice: here, by libFuzzer (`targets/`, `make fuzz`), and as a unit test of the crate that it is about, over `seeds/` and what
 //! is next to them, with every `make test`. So a check cannot rot, and needs no nightly compiler to say so.
+//! One is not: `ctdb_conf_oracle` starts a program of CTDB's, which is not wherever the suite is built.
 //!
 //! Helpers are programs: nothing of theirs can be linked. The modules that read something are taken here by their path, as
 //! they stand, and a check names them by `crate::`, which is this crate here and the helper there. So the product has no door

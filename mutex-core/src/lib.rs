@@ -125,21 +125,18 @@
 //! }
 //! ```
 
+// Properties of every program.
+#[cfg(test)]
+#[path = "../../fuzz/properties/argv.rs"]
+mod argv;
 mod cause;
 mod clock;
 mod descriptor;
 mod entry;
-// The checks of the fuzz targets, which are about what is private here.
-#[cfg(test)]
-#[path = "../../fuzz/properties/argv.rs"]
-mod argv;
-#[cfg(any(test, fuzzing))]
-#[path = "../../fuzz/checks/core.rs"]
-#[doc(hidden)]
-pub mod fuzz;
 mod options;
 mod parent;
 mod pipe;
+mod refusal;
 mod report;
 mod run;
 mod stderr;
@@ -149,6 +146,11 @@ mod wire;
 mod worker;
 
 pub mod backend;
+// The checks of the fuzz targets, which are about what is private here.
+#[cfg(any(test, fuzzing))]
+#[path = "../../fuzz/checks/core.rs"]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod note;
 pub mod status;
 pub mod timing;
@@ -157,7 +159,6 @@ pub mod token;
 #[doc(hidden)]
 pub use entry::enter;
 pub use options::{Options, at_least_a_second, milliseconds, seconds};
-#[doc(hidden)]
-pub use run::refusal;
+pub use refusal::refusal;
 pub use run::{Helper, run};
 pub use stderr::escape;

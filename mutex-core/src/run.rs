@@ -19,6 +19,7 @@ use crate::clock::Timer;
 use crate::options::{Options, Task};
 use crate::parent::{self, Parent};
 use crate::pipe::Pipe;
+use crate::refusal::refusal;
 use crate::status::{Status, exit_code};
 use crate::stderr::{self, BestEffort};
 use crate::supervisor::{self, Supervisor};
@@ -102,28 +103,11 @@ enum Stop {
 
 impl From<clap::Error> for Stop {
     fn from(error: clap::Error) -> Self {
-        match refusal(&error) {
-            Some(line) => Self::Error(line),
-            None => Self::Help(error.render().to_string()),
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Self::Help(error.render().to_string()),
+            _ => Self::Error(format!("{}; see --help", refusal(error, false))),
         }
     }
-}
-
-/// clap's error in one line, as CTDB's log wants it; `None` where help or the version was asked for. Public for the
-/// helpers' own tests.
-#[doc(hidden)]
-#[must_use]
-pub fn refusal(error: &clap::Error) -> Option<String> {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return None;
-    }
-    let text = error.render().to_string();
-    // Hints and usage follow the error. Not the first paragraph: a word that it shows may have an empty line in it.
-    let ends = ["\n\n  tip: ", "\n\nUsage: ", "\n\nFor more information"].map(|what| text.rfind(what));
-    let end = ends.into_iter().flatten().min().unwrap_or(text.len());
-    let words: Vec<&str> = text[..end].split_whitespace().collect();
-    let line = words.join(" ");
-    Some(format!("{}; see --help", line.strip_prefix("error: ").unwrap_or(&line)))
 }
 
 impl From<anyhow::Error> for Stop {

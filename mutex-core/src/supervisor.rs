@@ -315,7 +315,7 @@ mod tests {
         assert!(!must_be_killed(&lease, true));
         assert!(must_be_killed(&lease, false));
         assert!(must_be_killed(&file, true));
-        let forever = Timing::without_expiry(Duration::from_secs(9), Duration::from_millis(500));
+        let forever = Timing::without_expiry(Duration::from_secs(9), Duration::from_millis(500)).unwrap();
         assert!(!must_be_killed(&forever, false));
     }
 }

@@ -109,15 +109,11 @@ impl Timing {
     /// For a store that never forgets the lock. A try takes it with a lease of `try_lease`, by a clock that may be off by
     /// `store_clock_error`, the first renewal, right after it, without one, and it is verified in the rhythm of such a
     /// lease.
-    #[must_use]
-    pub fn without_expiry(try_lease: Duration, store_clock_error: Duration) -> Self {
-        Self {
-            kind: Kind::NoExpiry { try_lease },
-            renew_every: try_lease / 5,
-            call: try_lease / 4,
-            margin: SCHEDULING_MARGIN + store_clock_error,
-            grace: Duration::ZERO,
-        }
+    ///
+    /// # Errors
+    /// As of such a lease.
+    pub fn without_expiry(try_lease: Duration, store_clock_error: Duration) -> Result<Self, TimingError> {
+        Ok(Self { kind: Kind::NoExpiry { try_lease }, ..Self::lease(try_lease, store_clock_error)? })
     }
 
     /// The same lock for a reader that needs `grace` from the end of the pipe until it has ended: the pipe ends so much
@@ -183,8 +179,8 @@ impl Timing {
     pub(crate) fn acknowledge_by(&self, answered: BootTime, deadline: Option<BootTime>) -> BootTime {
         self.kill_supervisor_at(match (self.kind, deadline) {
             (Kind::Lease { .. }, Some(deadline)) => deadline,
-            // Not with the next proof, which may be hours away.
-            _ => answered + self.call - self.margin,
+            // Not with the next proof, which may be hours away. The store's clock has no part in it.
+            _ => answered + self.call - SCHEDULING_MARGIN,
         })
     }
 
@@ -362,7 +358,7 @@ mod tests {
         for error in [Duration::ZERO, RADOS_CLOCK_ERROR] {
             for grace in [Duration::ZERO, Duration::from_millis(300)] {
                 let lease = Duration::from_secs(9);
-                let timings = [Timing::lease(lease, error).unwrap(), Timing::without_expiry(lease, error)];
+                let timings = [Timing::lease(lease, error).unwrap(), Timing::without_expiry(lease, error).unwrap()];
                 for timing in timings.map(|timing| timing.with_grace(grace).unwrap()) {
                     let first = timing.first_deadline(at(0), at(5));
                     let unacknowledged = timing.acknowledge_by(at(5), first);
@@ -390,7 +386,8 @@ mod tests {
         assert_eq!(rados.kill_supervisor_at(at(2800)), at(2900));
         let file = Timing::proof(Duration::from_secs(1), Duration::from_secs(2)).unwrap().with_grace(grace).unwrap();
         assert_eq!(file.deadline(at(0), at(3)), Some(at(1000 + 2000 - 200 - 500)));
-        let forever = Timing::without_expiry(Duration::from_secs(9), RADOS_CLOCK_ERROR).with_grace(grace).unwrap();
+        let forever = Timing::without_expiry(Duration::from_secs(9), RADOS_CLOCK_ERROR).unwrap();
+        let forever = forever.with_grace(grace).unwrap();
         assert_eq!(forever.first_deadline(at(0), at(3)), Some(at(9000 - 700 - 500)));
         assert_eq!(forever.deadline(at(0), at(3)), None);
         assert_eq!(
@@ -410,7 +407,9 @@ mod tests {
         assert!(file.with_grace(Duration::from_millis(1001)).is_err());
         let without_proofs = Timing::proof(Duration::ZERO, Duration::from_secs(1)).unwrap();
         assert!(without_proofs.with_grace(Duration::from_secs(60)).is_ok());
-        let forever = Timing::without_expiry(Duration::from_secs(9), RADOS_CLOCK_ERROR);
+        let forever = Timing::without_expiry(Duration::from_secs(9), RADOS_CLOCK_ERROR).unwrap();
+        assert!(Timing::without_expiry(Duration::from_secs(2), RADOS_CLOCK_ERROR).is_err());
+        assert_eq!(forever.acknowledge_by(at(5), Some(at(8300))), at(5 + 2250 - 200 + 100));
         assert!(forever.with_grace(Duration::from_secs(3)).is_err());
     }
 

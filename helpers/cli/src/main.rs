@@ -21,14 +21,15 @@
 //! | `bench` | `ctdb-mutex bench` |
 //! | `completion` | `ctdb-mutex completion` |
 
+// Properties of every program.
+#[cfg(test)]
+#[path = "../../../fuzz/properties/argv.rs"]
+mod argv;
 mod bench;
 mod break_lock;
 mod completion;
 mod conf;
 // The checks of the fuzz targets, as unit tests here.
-#[cfg(test)]
-#[path = "../../../fuzz/properties/argv.rs"]
-mod argv;
 #[cfg(test)]
 #[path = "../../../fuzz/checks/cli.rs"]
 mod fuzz;
@@ -87,7 +88,7 @@ fn main() -> ExitCode {
     }
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
-        Err(error) => return said_by_clap(&error),
+        Err(error) => return said_by_clap(error),
     };
     let done = match command {
         Command::Hold(args) => hold::run(args),
@@ -106,20 +107,15 @@ fn main() -> ExitCode {
 }
 
 /// What is wrong, with clap's hints.
-fn in_one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    // A word that it shows may have any line in it.
-    let ends = ["\n\nUsage: ", "\n\nFor more information"].map(|what| text.rfind(what));
-    let end = ends.into_iter().flatten().min().unwrap_or(text.len());
-    let what = text[..end].split_whitespace().collect::<Vec<_>>().join(" ");
+fn in_one_line(error: clap::Error) -> String {
     // The shell split it, which is what CTDB would have done.
     let is_split = error.kind() == ErrorKind::UnknownArgument;
     let hint = if is_split { "; LOCK is one argument: put it in quotes" } else { "" };
-    format!("{}{hint}; see --help", what.strip_prefix("error: ").unwrap_or(&what))
+    format!("{}{hint}; see --help", mutex_core::refusal(error, true))
 }
 
 /// What is left to say where there is no command to run: what was asked for, or what is wrong, in one line.
-fn said_by_clap(error: &clap::Error) -> ExitCode {
+fn said_by_clap(error: clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             say::print(&lock::help_of_this_build(&error.to_string()));
@@ -142,14 +138,6 @@ mod tests {
 
     #[test]
     fn any_command_line_is_taken_or_refused_in_a_line() {
-        argv::any(
-            |_: Cli| {},
-            |error| {
-                use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
-                let is_help =
-                    matches!(error.kind(), DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand);
-                (!is_help).then(|| in_one_line(error))
-            },
-        );
+        argv::any(|_: Cli| {}, in_one_line);
     }
 }

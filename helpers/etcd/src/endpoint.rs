@@ -52,8 +52,8 @@ fn url(text: &str, tls: bool) -> anyhow::Result<String> {
     Ok(format!("{scheme}://{host}:{port}"))
 }
 
-/// The one spelling of a host, so that a member that stands there twice is seen: names know no case, and an IPv6 address can
-/// be written in many ways. `None` for what is neither: the parser takes every character that a URL may have.
+/// The one spelling of a host, so that an endpoint that stands there twice is seen: names know no case, and an IPv6 address
+/// can be written in many ways. A member with two names is not: that one is found by what it answers. `None` for what is neither: the parser takes every character that a URL may have.
 fn spelled(host: &str) -> Option<String> {
     match host.strip_prefix('[') {
         Some(address) => Some(format!("[{}]", address.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?)),

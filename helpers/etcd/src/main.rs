@@ -18,6 +18,10 @@
 
 #![cfg_attr(not(test), no_main)]
 
+// Properties of every program.
+#[cfg(test)]
+#[path = "../../../fuzz/properties/argv.rs"]
+mod argv;
 mod ask;
 mod backend;
 mod config_file;
@@ -25,9 +29,6 @@ mod connection;
 mod endpoint;
 mod file;
 // The checks of the fuzz targets, as unit tests here.
-#[cfg(test)]
-#[path = "../../../fuzz/properties/argv.rs"]
-mod argv;
 #[cfg(test)]
 #[path = "../../../fuzz/checks/etcd.rs"]
 mod fuzz;
@@ -115,7 +116,7 @@ mod tests {
                 // What etcd grants at all has room for its renewals.
                 assert!(lease < SHORTEST_LEASE || Timing::lease(lease, Duration::ZERO).is_ok());
             },
-            mutex_core::refusal,
+            |error| mutex_core::refusal(error, false),
         );
     }
 }

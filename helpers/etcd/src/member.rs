@@ -63,6 +63,14 @@ pub(crate) struct Kept {
     pub(crate) next_is_gone: bool,
 }
 
+/// What a member says that it is, whatever it was named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) cluster: u64,
+    /// Its number within the cluster.
+    pub(crate) member: u64,
+}
+
 /// The answer to a keepalive.
 struct Ack {
     /// Zero: no such lease.
@@ -86,12 +94,13 @@ impl Member {
         self.get(&self.connection.access.prefix, first_key()).await
     }
 
-    /// Which cluster this member is of. It is not asked for a quorum.
-    pub(crate) async fn cluster(&self) -> Result<u64, Refusal> {
+    /// Which member this is, and of which cluster. It is not asked for a quorum.
+    pub(crate) async fn identity(&self) -> Result<Identity, Refusal> {
         let one = GetOptions::new().with_prefix().with_limit(1).with_keys_only().with_serializable();
         let mut client = self.connection.client().await?;
         let found = self.connection.checked(client.get(self.connection.access.prefix.as_str(), Some(one)).await)?;
-        Ok(found.header().map_or(0, ResponseHeader::cluster_id))
+        let header = found.header().ok_or_else(|| Refusal::passing("it sent an answer without a header"))?;
+        Ok(Identity { cluster: header.cluster_id(), member: header.member_id() })
     }
 
     /// Makes the lease.

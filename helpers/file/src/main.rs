@@ -11,11 +11,12 @@
 
 #![cfg_attr(not(test), no_main)]
 
-mod backend;
-// The checks of the fuzz targets, as unit tests here.
+// Properties of every program.
 #[cfg(test)]
 #[path = "../../../fuzz/properties/argv.rs"]
 mod argv;
+mod backend;
+// The checks of the fuzz targets, as unit tests here.
 #[cfg(test)]
 #[path = "../../../fuzz/checks/file.rs"]
 mod fuzz;
@@ -92,7 +93,7 @@ mod tests {
                     assert!(args.ping_timeout_seconds.is_zero(), "{error}");
                 }
             },
-            mutex_core::refusal,
+            |error| mutex_core::refusal(error, false),
         );
     }
 }

@@ -14,13 +14,14 @@
 
 #![cfg_attr(not(test), no_main)]
 
+// Properties of every program.
+#[cfg(test)]
+#[path = "../../../fuzz/properties/argv.rs"]
+mod argv;
 mod aside;
 mod backend;
 mod class_lock;
 // The checks of the fuzz targets, as unit tests here.
-#[cfg(test)]
-#[path = "../../../fuzz/properties/argv.rs"]
-mod argv;
 #[cfg(test)]
 #[path = "../../../fuzz/checks/rados.rs"]
 mod fuzz;
@@ -96,7 +97,7 @@ mutex_core::main!(|args: Args| {
     let lease = Some(args.lease_seconds).filter(|lease| !lease.is_zero());
     let timing = match lease {
         Some(lease) => Timing::lease(lease, STORE_CLOCK_ERROR)?,
-        None => Timing::without_expiry(backend::TRY_LEASE, STORE_CLOCK_ERROR),
+        None => Timing::without_expiry(backend::TRY_LEASE, STORE_CLOCK_ERROR)?,
     };
     let object = CString::new(args.object.as_str())?;
     let user = if args.user.starts_with("client.") { args.user } else { format!("client.{}", args.user) };
@@ -125,7 +126,7 @@ mod tests {
                 let refused = Timing::lease(args.lease_seconds, STORE_CLOCK_ERROR).is_err();
                 assert_eq!(refused, args.lease_seconds < Duration::from_secs(3));
             },
-            mutex_core::refusal,
+            |error| mutex_core::refusal(error, false),
         );
     }
 }

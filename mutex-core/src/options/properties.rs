@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::argv;
-use crate::run::refusal;
+use crate::refusal::refusal;
 
 const A_DAY: Duration = Duration::from_secs(86_400);
 
@@ -54,5 +54,5 @@ fn any_command_line_is_taken_as_it_has_to_be_or_refused_in_a_line() {
         assert!(asked == 0 || options.wait_seconds.is_zero(), "a question does not wait");
         assert!(!options.json || options.status || options.break_token.is_some());
     };
-    argv::any(accepted, refusal);
+    argv::any(accepted, |error| refusal(error, false));
 }

@@ -42,6 +42,7 @@ fn timing() -> impl Strategy<Value = Timing> {
         (day(), 0..2_000_u64).prop_map(|(lease, error)| Timing::lease(lease, Duration::from_millis(error))),
         ((0..=20_000_u64), 0..2_000_u64)
             .prop_map(|(lease, error)| Timing::lease(Duration::from_millis(lease), Duration::from_millis(error))),
+        (day(), 0..2_000_u64).prop_map(|(lease, error)| Timing::without_expiry(lease, Duration::from_millis(error))),
         (day(), day()).prop_map(|(recheck, ping_timeout)| Timing::proof(recheck, ping_timeout)),
         day().prop_map(|ping_timeout| Timing::proof(Duration::ZERO, ping_timeout)),
     ];

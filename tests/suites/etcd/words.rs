@@ -20,6 +20,10 @@ pub(crate) const CASES: &[Case] = &[
     ("members that nobody can reach: silence, then 2 with one line that says of each why", no_answer),
     ("two members of three that answer are enough, wherever they stand", two_of_three),
     ("one member of three that answers may be a stranger: silence, then 2 with one line", one_of_three),
+    (
+        "one member of three that answers under two names counts once: silence, then 2 with one line",
+        one_of_three_by_two_names,
+    ),
     ("no quorum: silence, then 2 with one line that says which members are silent, and nothing taken", no_quorum),
     ("all members frozen: silence, then 2 with one line that names each, and nothing taken after the thaw", all_frozen),
     ("a full database: 2 with one line that says so, 1 for a held lock, and whoever holds one keeps it", full),
@@ -64,6 +68,19 @@ fn one_of_three() -> anyhow::Result<()> {
     let lock = Lock::shared()?;
     let endpoints = format!("{NOBODY},http://no.such.host.invalid,{}", lock.etcd.endpoint(0));
     waits(at(&lock, &endpoints)?, &["127.0.0.1:1: ", "no.such.host.invalid", lock.etcd.endpoint(0)])?;
+    ensure!(!lock.is_held()?, "something was taken");
+    Ok(())
+}
+
+/// The third and the fourth endpoint are one member, so that it is one of three.
+fn one_of_three_by_two_names() -> anyhow::Result<()> {
+    let lock = Lock::shared()?;
+    let address = lock.etcd.endpoint(0);
+    let (host, port) = address.trim_start_matches("http://").rsplit_once(':').context("an endpoint without a port")?;
+    // The same address, as IPv6 writes it.
+    let again = format!("http://[::ffff:{host}]:{port}");
+    let endpoints = format!("{NOBODY},http://no.such.host.invalid,{address},{again}");
+    waits(at(&lock, &endpoints)?, &["127.0.0.1:1: ", "no.such.host.invalid", address, &again])?;
     ensure!(!lock.is_held()?, "something was taken");
     Ok(())
 }

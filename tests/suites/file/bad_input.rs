@@ -38,7 +38,7 @@ const BAD_INPUTS: &[BadInput] = &[
     BadInput {
         name: "RECHECK-SECONDS with an empty line in it",
         prepare: NOTHING,
-        arguments: &["%/lock", "5\n\n6"],
+        arguments: &["%/lock", "5\n\nUsage: 6"],
         names: "RECHECK-SECONDS",
     },
     BadInput { name: "RECHECK-SECONDS negative", prepare: NOTHING, arguments: &["%/lock", "-1"], names: "-1" },

@@ -373,7 +373,7 @@ async fn without_proofs_nothing_is_ever_asked() {
 
 #[tokio::test(start_paused = true)]
 async fn without_expiry_the_first_renewal_comes_at_once_and_takes_the_deadline_away() {
-    let timing = Timing::without_expiry(Duration::from_secs(9), Duration::from_millis(500));
+    let timing = Timing::without_expiry(Duration::from_secs(9), Duration::from_millis(500)).unwrap();
     let frozen = || Step::Renew(NOW, None);
     let steps = vec![Step::Acquire(NOW, held()), kept(), Step::Announce, frozen(), frozen(), released()];
     let seen = replay(timing, NOW, steps, &[(1, TOLD), (6000, RELEASE)]).await;

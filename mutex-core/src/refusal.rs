@@ -49,6 +49,7 @@ mod tests {
     #[test]
     fn tips_are_kept_where_they_are_wanted() {
         assert_eq!(refused(&["--lon", "1"], false), "unexpected argument '--lon' found");
-        assert!(refused(&["--lon", "1"], true).contains("' found tip: to pass '--lon' as a value"));
+        // Which tip depends on clap's feature `suggestions`, which the tests bring in for all that is built with them.
+        assert!(refused(&["--lon", "1"], true).contains("' found tip: "));
     }
 }

@@ -49,9 +49,11 @@ pub struct Stretch {
 
 impl Record {
     /// What is kept of this backend; nothing where nothing is.
-    #[must_use]
-    pub fn load(backend: &str) -> Self {
-        record::load(&name(backend)).unwrap_or_default()
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn load(backend: &str) -> anyhow::Result<Self> {
+        Ok(record::find(&name(backend))?.unwrap_or_default())
     }
 
     /// Keeps it.

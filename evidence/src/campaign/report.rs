@@ -21,8 +21,8 @@ const PICTURE: &str = "evidence/campaign.svg";
 /// # Errors
 /// Where one cannot be written.
 pub fn write() -> Result<()> {
-    let records: Vec<(&str, Record)> =
-        backends().into_iter().map(|(backend, _)| (backend, Record::load(backend))).collect();
+    let kept = |backend| Ok((backend, Record::load(backend)?));
+    let records = backends().into_iter().map(|(backend, _)| kept(backend)).collect::<Result<Vec<(&str, Record)>>>()?;
     let stretch = records.iter().find_map(|(_, record)| record.stretch.as_ref());
     if let Some(stretch) = stretch {
         picture::draw(stretch, &record::top().join("docs").join(PICTURE))?;

@@ -133,7 +133,7 @@ impl Options {
         let profile = if cfg!(debug_assertions) { "" } else { " --release" };
         let command = format!("cargo run{profile} -p mutex-evidence --bin campaign -- {}", arguments());
         for (backend, _) in backends() {
-            let mut record = Record::load(backend);
+            let mut record = Record::load(backend)?;
             for subject in Subject::ALL {
                 let of = |done: &&Done| {
                     (done.tally.backend.as_str(), done.tally.subject.as_str()) == (backend, subject.name())

@@ -65,11 +65,13 @@ fn text(records: &[(&str, Record)], picture: bool) -> Result<String> {
 const INTRODUCTION: &str = "\
 Nodes, each on a host of its own, take one lock again and again as CTDB does, while faults come at random, most of them \
 while somebody holds, up to four at once. A node *holds* from reading `0` until it reads the end of the pipe, sends SIGTERM \
-or is killed, and not while its parent is frozen. Two nodes that hold at once are a **violation**. All subjects get the same \
-schedules. *Ends seen* are ends of the pipe that a holder saw, which is how it learns of a loss, \
+or is killed, and not while its parent is frozen. Two nodes that hold at once are a **violation**. The same seed draws \
+the same schedule for every subject; who was tried with which seeds stands at the end. Parents run at ctdbd's real-time \
+priority since 2026-11-27; what was measured before commit 8313a28 had parents without it. *Ends seen* are ends of the pipe that a holder saw, which is how it learns of a loss, \
 and *without a fault* those with no fault in the lease before. *Fencing* is what nobody promises: a host that was frozen whole, and goes on with a parent that has not read the \
 end yet. *No holder* counts the quiets, with no fault left and the store well, in which nobody took the lock in time. \
-*Unsafe* is our helper, made late on purpose: what the campaign must catch.
+*Unsafe* is our helper, made late on purpose: what the campaign must catch. etcd's *distribution* is `etcdctl lock` behind an \
+adapter that writes CTDB's byte.
 
 ";
 

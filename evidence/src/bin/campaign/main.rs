@@ -2,8 +2,9 @@
 //!
 //!     campaign [--backend etcd,rados,file] [--subject ours,distribution,unsafe] [--seed N] [--runs N]
 //!         [--rounds N | --faults N | --seconds N] [--nodes 3..9] [--side-by-side N] [--record]
+//!     campaign --redraw
 //!
-//! The unsafe one has one round at most, which is enough to catch it.
+//! Of rounds the unsafe one has one at most, which is enough to catch it.
 //!
 //! Exit code 0: ours kept every promise, and the unsafe one was caught where it ran. With `--record` what was measured is
 //! kept in `docs/evidence`, and written into `docs/EVIDENCE.md` with a picture.

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
 /// The circumstances of a measurement. Figures without them say nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Circumstances {
     /// The day, UTC.
     pub date: String,
@@ -17,6 +17,9 @@ pub struct Circumstances {
     pub commit: String,
     /// The kernel, cores and memory.
     pub machine: String,
+    /// What else it had to do: the load of the last 15 minutes, at the end of the measurement. Older records do not have it.
+    #[serde(default)]
+    pub load: Option<f64>,
     /// Each program and its version, ours first.
     pub versions: Vec<(String, String)>,
 }
@@ -35,7 +38,14 @@ impl Circumstances {
         }
         let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let date = date.split('T').next().unwrap_or(&date).to_owned();
-        Ok(Self { date, command: command.into(), commit: commit()?, machine: machine()?, versions })
+        Ok(Self {
+            date,
+            command: command.into(),
+            commit: commit()?,
+            machine: machine()?,
+            load: Some(load()?),
+            versions,
+        })
     }
 
     /// The day and the commit.
@@ -49,7 +59,8 @@ impl Circumstances {
     pub fn line(&self) -> String {
         let versions: Vec<_> = self.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
         let Self { date, command, commit, machine, .. } = self;
-        format!("{date}, commit {commit}, {machine}; {}; `{command}`", versions.join(", "))
+        let load = self.load.map_or_else(String::new, |load| format!(" with a load of {load:.1}"));
+        format!("{date}, commit {commit}, {machine}{load}; {}; `{command}`", versions.join(", "))
     }
 }
 
@@ -67,6 +78,11 @@ fn machine() -> anyhow::Result<String> {
     let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
     let gib = total.and_then(|kib| kib.parse::<u64>().ok()).context("/proc/meminfo has no MemTotal")?.div_ceil(1 << 20);
     Ok(format!("Linux {}, {cores} cores, {gib} GiB", kernel.release().to_string_lossy()))
+}
+
+fn load() -> anyhow::Result<f64> {
+    let averages = std::fs::read_to_string("/proc/loadavg").context("read /proc/loadavg")?;
+    averages.split(' ').nth(2).and_then(|load| load.parse().ok()).context("/proc/loadavg has no third number")
 }
 
 fn output(command: &mut Command) -> anyhow::Result<String> {

@@ -91,6 +91,9 @@ pub struct Verdict {
     pub overlaps: Vec<Overlap>,
     /// All faults that came.
     pub hits: Vec<Hit>,
+    /// Where a lock was taken away, which is promised to be noticed (P2b): the index of the fault, and for how long whoever had
+    /// it went on believing.
+    pub noticed: Vec<(usize, Duration)>,
     /// Ends of the pipe that a holder saw, each with the index of the fault that it is put down to.
     pub losses: Vec<(Moment, Option<usize>)>,
     /// For each quiet, how long it took until somebody held; `Err` where nobody did in time.
@@ -245,7 +248,26 @@ pub fn check(history: &[Event], rules: &Rules) -> Verdict {
     let lost = beliefs.iter().filter(|belief| belief.ended == Ended::Lost);
     let losses = lost.map(|belief| (belief.until, blame(belief.until, &hits, rules.times.lease))).collect();
     let quiets = quiets(history, &beliefs, rules);
-    Verdict { overlaps, losses, quiets, busy: busy(history), tries: tries(history), hits, beliefs }
+    let noticed = noticed(&beliefs, &hits, rules);
+    Verdict { overlaps, noticed, losses, quiets, busy: busy(history), tries: tries(history), hits, beliefs }
+}
+
+/// For how long they believed to whom a fault with a promise of its own came. Who let go by itself before the bound would not
+/// have been told yet.
+fn noticed(beliefs: &[Belief], hits: &[Hit], rules: &Rules) -> Vec<(usize, Duration)> {
+    let mut found = Vec::new();
+    for (index, hit) in hits.iter().enumerate().filter(|(_, hit)| rules.own_table.get(&hit.kind) == Some(&true)) {
+        let had = |belief: &&Belief| {
+            belief.from < hit.from && belief.until >= hit.from && hit.node.is_none_or(|node| node == belief.node)
+        };
+        for belief in beliefs.iter().filter(had) {
+            let after = belief.until.since(hit.there.min(belief.until));
+            if belief.ended == Ended::Lost || after > rules.times.taken_away() {
+                found.push((index, after));
+            }
+        }
+    }
+    found
 }
 
 /// The pauses of the parents' loops that no stop explains.
@@ -490,6 +512,22 @@ mod tests {
         let mut early = two(1500);
         early.extend(fault(2, "lock broken", Some(0)));
         assert_eq!(found(early), [(1000, 1500, CountsAs::Violation)], "neither believed when it came");
+    }
+
+    #[test]
+    fn who_lost_a_lock_that_was_taken_away_has_to_see_it_in_time() {
+        let noticed = |until: Event| {
+            let mut history = vec![said(1, 0, STARTED), said(10, 0, HELD), until];
+            history.extend(fault(990, "lock broken", None));
+            history.sort_by_key(|event| event.at);
+            check(&history, &rules()).noticed
+        };
+        let long = Duration::from_millis;
+        assert_eq!(noticed(lost(1500, 0)), [(0, long(509))], "from when it was there");
+        assert_eq!(noticed(lost(3000, 0)), [(0, long(2009))]);
+        assert_eq!(noticed(said(1500, 0, Said::Terminates)), [], "R + T is 1.8 s: it might have seen it yet");
+        assert_eq!(noticed(said(3000, 0, Said::Terminates)), [(0, long(2009))]);
+        assert_eq!(noticed(lost(500, 0)), [], "before");
     }
 
     #[test]

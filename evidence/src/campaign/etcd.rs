@@ -16,7 +16,8 @@ use mutex_tests::services::network::Inside;
 use mutex_tests::services::sites::Site;
 
 use super::kind::{own_table, promised};
-use super::stage::{Blow, Call, Counted, Kind, NothingToHit, Span, Stage, Subject, Times};
+use super::member::{Member, one_runs};
+use super::stage::{Blow, Call, Kind, NothingToHit, Span, Stage, Subject, Times};
 use super::subject::ending_with_parent;
 
 /// The fast setting of the man page.
@@ -85,13 +86,6 @@ pub struct EtcdStage {
     members: [Member; MEMBERS],
 }
 
-/// How often a member is frozen and killed.
-#[derive(Default)]
-struct Member {
-    frozen: Counted,
-    down: Counted,
-}
-
 impl EtcdStage {
     /// Starts the cluster.
     ///
@@ -109,46 +103,40 @@ impl EtcdStage {
     }
 
     fn freeze(&self, member: usize) -> anyhow::Result<()> {
-        let Member { frozen, down } = &self.members[member];
-        frozen.raise(|| if down.is_raised() { Ok(()) } else { self.etcd.freeze_member(member) })
+        self.members[member].freeze(|| self.etcd.freeze_member(member))
     }
 
     fn thaw(&self, member: usize) -> anyhow::Result<()> {
-        let Member { frozen, down } = &self.members[member];
-        frozen.lower(|| if down.is_raised() { Ok(()) } else { self.etcd.thaw_member(member) })
+        self.members[member].thaw(|| self.etcd.thaw_member(member))
     }
 
     fn take_down(&self, member: usize) -> anyhow::Result<()> {
-        self.members[member].down.raise(|| {
+        self.members[member].take_down(|| {
             self.etcd.take_down_member(member);
             Ok(())
         })
     }
 
     fn bring_up(&self, member: usize) -> anyhow::Result<()> {
-        let Member { frozen, down } = &self.members[member];
-        down.lower(|| {
-            self.etcd.bring_up_member(member)?;
-            if frozen.is_raised() { self.etcd.freeze_member(member) } else { Ok(()) }
-        })
+        self.members[member].bring_up(|| self.etcd.bring_up_member(member), || self.etcd.freeze_member(member))
     }
 
     fn frozen(&self, kind: Kind, members: Vec<usize>) -> Fault<'_> {
         let same = members.clone();
-        Fault::new(
-            kind.name,
-            move || members.iter().try_for_each(|&member| self.freeze(member)),
-            move || same.iter().try_for_each(|&member| self.thaw(member)),
-        )
+        let freeze = move || {
+            one_runs(members.iter().map(|&member| &self.members[member]))?;
+            members.iter().try_for_each(|&member| self.freeze(member))
+        };
+        Fault::new(kind.name, freeze, move || same.iter().try_for_each(|&member| self.thaw(member)))
     }
 
     fn killed(&self, kind: Kind, members: Vec<usize>) -> Fault<'_> {
         let same = members.clone();
-        Fault::new(
-            kind.name,
-            move || members.iter().try_for_each(|&member| self.take_down(member)),
-            move || same.iter().try_for_each(|&member| self.bring_up(member)),
-        )
+        let kill = move || {
+            one_runs(members.iter().map(|&member| &self.members[member]))?;
+            members.iter().try_for_each(|&member| self.take_down(member))
+        };
+        Fault::new(kind.name, kill, move || same.iter().try_for_each(|&member| self.bring_up(member)))
     }
 
     fn partition(&self, Blow { kind, node, member, dice, .. }: Blow) -> anyhow::Result<Fault<'_>> {

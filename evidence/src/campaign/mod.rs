@@ -32,6 +32,7 @@ pub mod event;
 pub mod file;
 pub mod kind;
 pub mod log;
+pub mod member;
 pub mod node;
 pub mod one;
 pub mod parent;

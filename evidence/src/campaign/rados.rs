@@ -22,7 +22,8 @@ use mutex_tests::services::network::Inside;
 use mutex_tests::services::sites::Site;
 
 use super::kind::{own_table, promised, unpromised};
-use super::stage::{Blow, Call, Counted, Kind, NothingToHit, Span, Stage, Subject, Times};
+use super::member::{Counted, Member, one_runs};
+use super::stage::{Blow, Call, Kind, NothingToHit, Span, Stage, Subject, Times};
 
 /// The shortest that the helper takes.
 const LEASE: Duration = Duration::from_secs(3);
@@ -105,11 +106,10 @@ pub struct RadosStage {
     servers: [Server; SERVERS],
 }
 
-/// How often a server is frozen and killed, and its clock ahead.
+/// A server, and how many faults set its clock ahead.
 #[derive(Default)]
 struct Server {
-    frozen: Counted,
-    down: Counted,
+    member: Member,
     ahead: Counted,
 }
 
@@ -123,25 +123,19 @@ impl RadosStage {
     }
 
     fn freeze(&self, server: usize) -> anyhow::Result<()> {
-        let Server { frozen, down, .. } = &self.servers[server];
-        frozen.raise(|| if down.is_raised() { Ok(()) } else { self.store.freeze(server) })
+        self.servers[server].member.freeze(|| self.store.freeze(server))
     }
 
     fn thaw(&self, server: usize) -> anyhow::Result<()> {
-        let Server { frozen, down, .. } = &self.servers[server];
-        frozen.lower(|| if down.is_raised() { Ok(()) } else { self.store.thaw(server) })
+        self.servers[server].member.thaw(|| self.store.thaw(server))
     }
 
     fn take_down(&self, server: usize) -> anyhow::Result<()> {
-        self.servers[server].down.raise(|| self.store.take_down(server))
+        self.servers[server].member.take_down(|| self.store.take_down(server))
     }
 
     fn bring_up(&self, server: usize) -> anyhow::Result<()> {
-        let Server { frozen, down, .. } = &self.servers[server];
-        down.lower(|| {
-            self.store.bring_up(server)?;
-            if frozen.is_raised() { self.store.freeze(server) } else { Ok(()) }
-        })
+        self.servers[server].member.bring_up(|| self.store.bring_up(server), || self.store.freeze(server))
     }
 
     fn set_ahead(&self, osd: usize) -> anyhow::Result<()> {
@@ -154,27 +148,41 @@ impl RadosStage {
 
     fn frozen(&self, kind: Kind, servers: Vec<usize>) -> Fault<'_> {
         let same = servers.clone();
-        Fault::new(
-            kind.name,
-            move || servers.iter().try_for_each(|&server| self.freeze(server)),
-            move || same.iter().try_for_each(|&server| self.thaw(server)),
-        )
+        let freeze = move || {
+            one_runs(servers.iter().map(|&server| &self.servers[server].member))?;
+            servers.iter().try_for_each(|&server| self.freeze(server))
+        };
+        Fault::new(kind.name, freeze, move || same.iter().try_for_each(|&server| self.thaw(server)))
+    }
+
+    fn killed(&self, kind: Kind, servers: Vec<usize>) -> Fault<'_> {
+        self.killed_and_ahead(kind, servers, Vec::new())
     }
 
     /// These are killed, and the clocks of those are ahead.
-    fn killed(&self, kind: Kind, servers: Vec<usize>, ahead: Vec<usize>) -> Fault<'_> {
+    fn killed_and_ahead(&self, kind: Kind, servers: Vec<usize>, ahead: Vec<usize>) -> Fault<'_> {
         let (same, right) = (servers.clone(), ahead.clone());
-        Fault::new(
-            kind.name,
-            move || {
-                ahead.iter().try_for_each(|&osd| self.set_ahead(osd))?;
-                servers.iter().try_for_each(|&server| self.take_down(server))
-            },
-            move || {
-                right.iter().try_for_each(|&osd| self.set_right(osd))?;
-                same.iter().try_for_each(|&server| self.bring_up(server))
-            },
-        )
+        let hit = move || {
+            one_runs(servers.iter().map(|&server| &self.servers[server].member))?;
+            ahead.iter().try_for_each(|&osd| self.set_ahead(osd))?;
+            servers.iter().try_for_each(|&server| self.take_down(server))
+        };
+        let heal = move || {
+            right.iter().try_for_each(|&osd| self.set_right(osd))?;
+            same.iter().try_for_each(|&server| self.bring_up(server))
+        };
+        Fault::new(kind.name, hit, heal)
+    }
+
+    fn ahead(&self, kind: Kind, osds: Vec<usize>) -> Fault<'_> {
+        let right = osds.clone();
+        let set = move || {
+            if osds.iter().all(|&osd| self.servers[osd].ahead.is_raised()) {
+                return Err(NothingToHit.into());
+            }
+            osds.iter().try_for_each(|&osd| self.set_ahead(osd))
+        };
+        Fault::new(kind.name, set, move || right.iter().try_for_each(|&osd| self.set_right(osd)))
     }
 
     /// The OSD that answers for the object; any where none does.
@@ -221,10 +229,7 @@ impl RadosStage {
     /// An admin's way to keep a host away from the OSDs. It ends by itself, so that nobody has to ask the monitor then.
     fn blocklisted(&self, Blow { kind, node, lasts, .. }: Blow) -> Fault<'_> {
         let blocklist = move || {
-            let Server { frozen, down, .. } = &self.servers[MON];
-            if frozen.is_raised() || down.is_raised() {
-                return Err(NothingToHit.into());
-            }
+            one_runs([&self.servers[MON].member])?;
             let host = format!("{}:0/0", self.store.hosts().address(Site::Node(node)));
             let seconds = lasts.as_secs_f64().to_string();
             asked(self.store.ceph().ceph(&["osd", "blocklist", "add", &host, &seconds]));
@@ -311,18 +316,18 @@ impl Stage for RadosStage {
         Ok(match kind {
             NODE_BLOCKLISTED => self.blocklisted(*blow),
             OSD_FROZEN => self.frozen(kind, vec![osd]),
-            OSD_KILLED => self.killed(kind, vec![osd], Vec::new()),
+            OSD_KILLED => self.killed(kind, vec![osd]),
             PRIMARY_FROZEN => self.frozen(kind, vec![self.primary_or(osd)]),
-            PRIMARY_KILLED => self.killed(kind, vec![self.primary_or(osd)], Vec::new()),
+            PRIMARY_KILLED => self.killed(kind, vec![self.primary_or(osd)]),
             MON_FROZEN => self.frozen(kind, vec![MON]),
-            MON_KILLED => self.killed(kind, vec![MON], Vec::new()),
+            MON_KILLED => self.killed(kind, vec![MON]),
             HALF_STALL | STALL => self.frozen(kind, all()),
-            ALL_KILLED => self.killed(kind, all(), Vec::new()),
-            PRIMARY_AHEAD => self.killed(kind, Vec::new(), vec![self.primary_or(osd)]),
-            OTHERS_AHEAD => self.killed(kind, Vec::new(), all_but(self.primary_or(osd))),
+            ALL_KILLED => self.killed(kind, all()),
+            PRIMARY_AHEAD => self.ahead(kind, vec![self.primary_or(osd)]),
+            OTHERS_AHEAD => self.ahead(kind, all_but(self.primary_or(osd))),
             AHEAD_AND_KILLED => {
                 let primary = self.primary_or(osd);
-                self.killed(kind, vec![primary], all_but(primary))
+                self.killed_and_ahead(kind, vec![primary], all_but(primary))
             }
             LOCK_BROKEN => Fault::new(kind.name, || self.break_lock(), || Ok(())),
             OBJECT_REMOVED => {

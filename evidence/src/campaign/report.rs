@@ -127,7 +127,8 @@ fn own_table(measured: &[(&str, Vec<(Tally, &Measurement)>)]) -> Result<String> 
         "\nWhere two may hold at once for a bounded time: the lock was taken from its holder, and EOF is promised within \
          R + T where the store answers (P2b); a clock is off by more than is allowed for, and nothing is promised; a file's \
          worker is killed, and the kernel frees the lock first (P2c).\n\n\
-         | store | helper | fault | faults | overlaps | longest | bound |\n|---|---|---|--:|--:|--:|--:|\n",
+         | store | helper | fault | faults | overlaps | longest | until EOF, longest | bound |\n\
+         |---|---|---|--:|--:|--:|--:|--:|\n",
     );
     for (sum, _) in measured.iter().flat_map(|(_, subjects)| subjects) {
         for (kind, counts) in &sum.kinds {
@@ -136,7 +137,7 @@ fn own_table(measured: &[(&str, Vec<(Tally, &Measurement)>)]) -> Result<String> 
             let Tally { backend, subject, .. } = sum;
             let (faults, overlaps) = (counts.faults, counts.overlaps);
             write!(text, "| {backend} | {subject} | {kind} | {faults} | {} ", overlaps.count)?;
-            writeln!(text, "| {} | {bound} |", longest(overlaps))?;
+            writeln!(text, "| {} | {} | {bound} |", longest(overlaps), longest(counts.noticed))?;
         }
     }
     Ok(text)
@@ -160,6 +161,7 @@ mod tests {
             commit: "c0ffee".to_owned(),
             machine: "a machine".to_owned(),
             versions: vec![("etcd-server".to_owned(), "3".to_owned())],
+            load: Some(2.5),
         };
         let mut record = Record::default();
         record.replace(Measurement { circumstances: circumstances.clone(), runs: vec![tally(), tally()] });
@@ -171,9 +173,9 @@ mod tests {
             "| etcd | ours | 4 s | 3 | 3 | 6 | 4 | 1 | **1** | 1.000 s | 0 | – | 0 of 0 | – |",
             "| fault | ours: faults | ends | violations |",
             "| two | 1 | 1 | 1 |",
-            "| etcd | ours | broken | 1 | 1 | 0.500 s | 1.800 s |",
+            "| etcd | ours | broken | 1 | 1 | 0.500 s | 0.999 s | 1.800 s |",
             "  - seed 8: failed: a disk is full",
-            "- etcd, ours: seeds 8; 2000-01-02, commit c0ffee, a machine; etcd-server 3; `campaign`",
+            "- etcd, ours: seeds 8; 2000-01-02, commit c0ffee, a machine with a load of 2.5; etcd-server 3; `campaign`",
         ] {
             assert!(lines.contains(&wanted), "{wanted}\n{text}");
         }

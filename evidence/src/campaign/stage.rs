@@ -10,7 +10,6 @@
 //! Rejected: a list of [`Fault`]s that exist from the beginning. The leader or the holder that a fault is to hit is known
 //! only when it comes.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -64,7 +63,7 @@ pub trait Stage {
     /// The fault of this kind, one of [`Stage::kinds`], about to be injected.
     ///
     /// The campaign injects it and heals it later, with other faults in between: several may hit one member or node at
-    /// once, also of one kind. So what a fault does must be counted (see [`Counted`]), and healing one must not heal
+    /// once, also of one kind. So what a fault does must be counted (see [`Counted`](super::member::Counted)), and healing one must not heal
     /// another. Neither may wait for the store: a start is begun, not waited for; 0.1 s is much.
     ///
     /// A fault that finds nothing to hit when it is injected (nobody holds the lock that it is to break) says so by the
@@ -221,54 +220,3 @@ impl fmt::Display for NothingToHit {
 }
 
 impl std::error::Error for NothingToHit {}
-
-/// Something that several faults do at once and that is done once: a member is frozen by the first of them, and goes on
-/// after the last.
-#[derive(Debug, Default)]
-pub struct Counted(Cell<u32>);
-
-impl Counted {
-    /// One fault more; `deed` is done for the first.
-    ///
-    /// # Errors
-    /// The deed's.
-    pub fn raise(&self, deed: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-        self.0.set(self.0.get() + 1);
-        if self.0.get() == 1 { deed() } else { Ok(()) }
-    }
-
-    /// One fault less; `deed` is done after the last.
-    ///
-    /// # Errors
-    /// The deed's.
-    pub fn lower(&self, deed: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-        self.0.set(self.0.get().saturating_sub(1));
-        if self.0.get() == 0 { deed() } else { Ok(()) }
-    }
-
-    /// Whether a fault does it now.
-    #[must_use]
-    pub fn is_raised(&self) -> bool {
-        self.0.get() > 0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_two_faults_do_is_done_once_and_undone_after_the_second() {
-        let (counted, done, undone) = (Counted::default(), Cell::new(0), Cell::new(0));
-        let note = |cell: &Cell<u32>| {
-            cell.set(cell.get() + 1);
-            Ok(())
-        };
-        counted.raise(|| note(&done)).unwrap();
-        counted.raise(|| note(&done)).unwrap();
-        counted.lower(|| note(&undone)).unwrap();
-        assert_eq!((done.get(), undone.get(), counted.is_raised()), (1, 0, true));
-        counted.lower(|| note(&undone)).unwrap();
-        assert_eq!((done.get(), undone.get(), counted.is_raised()), (1, 1, false));
-    }
-}

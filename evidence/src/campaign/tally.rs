@@ -63,7 +63,10 @@ pub struct Counts {
     pub violations: Measured,
     /// Where overlaps are allowed for: those that there were.
     pub overlaps: Measured,
-    /// And within what they are to be, in seconds.
+    /// Where the lock was taken away: how long a holder went on believing.
+    #[serde(default)]
+    pub noticed: Measured,
+    /// And within what both are to be, in seconds.
     pub bound: Option<f64>,
     /// Whether that is promised.
     pub promised: bool,
@@ -114,6 +117,10 @@ impl Tally {
                 Some(counts) => counts.losses += 1,
                 None => unprovoked += 1,
             }
+        }
+        for &(index, time) in &verdict.noticed {
+            let of = Measured::of([time]);
+            kinds.entry(verdict.hits[index].kind.clone()).and_modify(|counts| counts.noticed = counts.noticed.with(of));
         }
         for overlap in &verdict.overlaps {
             let length = Measured::of([overlap.length()]);
@@ -178,11 +185,13 @@ impl Tally {
         self.unprovoked + self.kinds.values().map(|counts| counts.losses).sum::<usize>()
     }
 
-    /// Kinds with overlaps that are allowed for, but not for so long.
+    /// Kinds with overlaps, or beliefs in a lock that was taken away, that are allowed for, but not for so long.
     #[must_use]
     pub fn beyond_bounds(&self) -> usize {
-        let beyond =
-            |counts: &&Counts| counts.promised && counts.bound.is_some_and(|bound| counts.overlaps.longest > bound);
+        let beyond = |counts: &&Counts| {
+            let longest = counts.overlaps.with(counts.noticed).longest;
+            counts.promised && counts.bound.is_some_and(|bound| longest > bound)
+        };
         self.kinds.values().filter(beyond).count()
     }
 
@@ -204,6 +213,7 @@ impl Tally {
             counts.losses += more.losses;
             counts.violations = counts.violations.with(more.violations);
             counts.overlaps = counts.overlaps.with(more.overlaps);
+            counts.noticed = counts.noticed.with(more.noticed);
             (counts.bound, counts.promised) = (more.bound, more.promised);
         }
         // One that failed before it began does not know.
@@ -277,6 +287,7 @@ pub(crate) mod tests {
         assert_eq!((of("one").faults, of("one").losses, of("one").violations.count), (1, 1, 0));
         assert_eq!((of("two").losses, of("two").violations), (1, Measured { count: 1, longest: 1.0 }));
         assert_eq!((of("broken").overlaps, of("broken").bound), (Measured { count: 1, longest: 0.5 }, Some(1.8)));
+        assert_eq!(of("broken").noticed, Measured { count: 1, longest: 0.999 });
         assert_eq!((tally.unprovoked, tally.losses(), tally.faults(), tally.locks), (1, 4, 3, 6));
         assert_eq!(tally.while_held, 3);
         assert_eq!((tally.violations.count, tally.beyond_bounds(), tally.is_kept()), (1, 0, false));
@@ -289,6 +300,9 @@ pub(crate) mod tests {
         assert!(tally.is_kept());
         let broken = tally.kinds.get_mut("broken").unwrap();
         broken.overlaps.longest = 1.9;
+        assert!(!tally.is_kept());
+        let broken = tally.kinds.get_mut("broken").unwrap();
+        (broken.overlaps, broken.noticed) = (Measured::default(), Measured { count: 1, longest: 1.9 });
         assert!(!tally.is_kept());
         tally.kinds.get_mut("broken").unwrap().promised = false;
         assert!(tally.is_kept());

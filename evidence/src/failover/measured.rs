@@ -156,6 +156,7 @@ pub(super) mod tests {
             command: "make failover".to_owned(),
             commit: "0".to_owned(),
             machine: "Linux, 2 cores, 24 GiB".to_owned(),
+            load: None,
             versions: vec![("ctdb".to_owned(), "4.17".to_owned())],
         };
         Record { circumstances: circumstances.clone(), cells: Vec::new() }.with(&circumstances, cells)

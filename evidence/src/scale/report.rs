@@ -220,6 +220,7 @@ mod tests {
                 command: "make scale".to_owned(),
                 commit: "c".to_owned(),
                 machine: "m".to_owned(),
+                load: None,
                 versions: Vec::new(),
             },
             many: vec![Many {

@@ -3,18 +3,21 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fuser::{
     BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
     ReplyEntry, ReplyLock, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
-use nix::libc::F_UNLCK;
+use nix::libc::{self, F_UNLCK};
 
 use crate::gate::{Gate, Wants};
 use crate::locks::{Lock, Owner};
 use crate::store::{Kept, LockMode, Store};
+
+/// A lock that is waited for is asked for so often.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A connection of a mount to the store. The handle of an open file is the session in which it was opened.
 pub(crate) struct Client {
@@ -342,14 +345,18 @@ impl Filesystem for Client {
         sleep: bool,
         reply: ReplyEmpty,
     ) {
-        let set = self.ask(Wants::Lock, Some(handle), |kept, session| {
-            self.keeps_locks()?;
-            // A helper never waits inside a lock call: it could not be cancelled.
-            if sleep {
-                return Err(Errno::EDEADLK);
-            }
-            kept.locks.set(Lock { inode: inode.0, owner: Owner { session, owner }, start, end, kind, pid })
-        });
-        answer_empty(reply, set);
+        let set = || {
+            self.ask(Wants::Lock, Some(handle), |kept, session| {
+                self.keeps_locks()?;
+                kept.locks.set(Lock { inode: inode.0, owner: Owner { session, owner }, start, end, kind, pid })
+            })
+        };
+        // Ours never waits inside a lock call; Samba's helper does. The server is asked again, as NFS's clients do.
+        let mut done = set();
+        while sleep && done.as_ref().is_err_and(|&error| i32::from(error) == libc::EAGAIN) {
+            std::thread::sleep(ASK_AGAIN);
+            done = set();
+        }
+        answer_empty(reply, done);
     }
 }

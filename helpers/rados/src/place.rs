@@ -18,6 +18,13 @@ const CONNECT_SECONDS: &CStr = c"3";
 /// (`--status` then does without). Whole seconds.
 const MONITOR_SECONDS: &CStr = c"2";
 
+/// A request that is not answered for so long makes librados ask the monitors for a newer map, and try anew: an OSD that was
+/// killed and is back, or whose place another has taken, is found by that alone. Ceph's default of 10 s is longer than a
+/// lease.
+const ASK_FOR_MAP: &CStr = c"1";
+/// How often librados looks for such requests; 5 s by default.
+const LOOK_FOR_LATE: &CStr = c"0.5";
+
 /// The lock's address.
 #[derive(Clone)]
 pub(crate) struct Place {
@@ -83,6 +90,8 @@ impl Place {
         let options = [
             (c"client_mount_timeout", CONNECT_SECONDS),
             (c"rados_mon_op_timeout", MONITOR_SECONDS),
+            (c"objecter_timeout", ASK_FOR_MAP),
+            (c"objecter_tick_interval", LOOK_FOR_LATE),
             // A helper that ends in an instant would leave it behind, at every try.
             (c"admin_socket", c""),
             // librados waits for whoever reads it (`-v`).

@@ -187,7 +187,7 @@ impl<'a> Node<'a> {
         let seed = self.seed.wrapping_add(u64::try_from(self.dead.len())?.wrapping_mul(1000));
         let lease = self.stage.times().lease.as_millis();
         let mut command = as_ctdb_runs(programs::own("campaign_parent")?)?;
-        command.args([self.number.to_string(), seed.to_string(), lease.to_string()]);
+        command.args([self.number.to_string(), self.stage.nodes().to_string(), seed.to_string(), lease.to_string()]);
         command.arg(&self.call.program).args(&self.call.arguments);
         command.envs(self.call.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr).process_group(0);

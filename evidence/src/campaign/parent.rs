@@ -33,6 +33,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 pub struct Orders {
     /// Its node.
     pub node: usize,
+    /// How many nodes there are.
+    pub nodes: u32,
     /// What its times are drawn from.
     pub seed: u64,
     /// L: times are short or long beside it.
@@ -174,9 +176,11 @@ impl Parent {
         Ok(State::Waits { until: now + self.pause() })
     }
 
-    /// Until the next try. CTDB's are seconds apart; here somebody is to try soon after a lock has become free.
+    /// Until the next try. CTDB's are seconds apart; here somebody is to try soon after a lock has become free, and all nodes
+    /// together as often as few: a try starts a process and a client of the store.
     fn pause(&mut self) -> Duration {
-        self.dice.between(Duration::from_millis(150), Duration::from_millis(600))
+        let nodes = self.orders.nodes;
+        self.dice.between(Duration::from_millis(50) * nodes, Duration::from_millis(200) * nodes)
     }
 
     /// How long the lock is held: often until a fault takes it.

@@ -17,7 +17,7 @@ pub struct Circumstances {
     pub commit: String,
     /// The kernel, cores and memory.
     pub machine: String,
-    /// What else it had to do: the load of the last 15 minutes, at the end of the measurement. Older records do not have it.
+    /// How busy it was: the load of the last 15 minutes, at the end of the measurement. Older records do not have it.
     #[serde(default)]
     pub load: Option<f64>,
     /// Each program and its version, ours first.
@@ -38,14 +38,15 @@ impl Circumstances {
         }
         let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let date = date.split('T').next().unwrap_or(&date).to_owned();
-        Ok(Self {
-            date,
-            command: command.into(),
-            commit: commit()?,
-            machine: machine()?,
-            load: Some(load()?),
-            versions,
-        })
+        Ok(Self { date, command: command.into(), commit: commit()?, machine: machine()?, load: None, versions })
+    }
+
+    /// With the load that the machine had until now.
+    ///
+    /// # Errors
+    /// Where it is not told.
+    pub fn with_load(self) -> anyhow::Result<Self> {
+        Ok(Self { load: Some(load(2)?), ..self })
     }
 
     /// The day and the commit.
@@ -80,9 +81,13 @@ fn machine() -> anyhow::Result<String> {
     Ok(format!("Linux {}, {cores} cores, {gib} GiB", kernel.release().to_string_lossy()))
 }
 
-fn load() -> anyhow::Result<f64> {
+/// An average of the load: 0, over a minute; 1, over five; 2, over fifteen.
+///
+/// # Errors
+/// Where the machine does not tell.
+pub fn load(which: usize) -> anyhow::Result<f64> {
     let averages = std::fs::read_to_string("/proc/loadavg").context("read /proc/loadavg")?;
-    averages.split(' ').nth(2).and_then(|load| load.parse().ok()).context("/proc/loadavg has no third number")
+    averages.split(' ').nth(which).and_then(|load| load.parse().ok()).context("/proc/loadavg has too few numbers")
 }
 
 fn output(command: &mut Command) -> anyhow::Result<String> {

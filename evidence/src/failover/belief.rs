@@ -12,6 +12,9 @@ pub struct Run {
     pub leader_after: Option<f64>,
     /// Until the one that had it no longer believed: it was told of the loss, it let go, or it was dead.
     pub believed: Option<f64>,
+    /// Whether the node that took it anew is the one that had it. Older records do not say.
+    #[serde(default)]
+    pub same_node: bool,
     /// In how many of the seconds two believed.
     pub both: f64,
 }
@@ -21,12 +24,16 @@ impl Run {
     #[must_use]
     pub fn of(beliefs: &[Belief], fault: SystemTime, watched_until: SystemTime) -> Self {
         let until = |at: SystemTime| seconds(at.duration_since(fault).unwrap_or_default());
-        let leader_after = beliefs.iter().map(|belief| belief.from).filter(|&from| from > fault).min().map(until);
+        let (before, after): (Vec<&Belief>, Vec<&Belief>) = beliefs.iter().partition(|belief| belief.from <= fault);
+        let new = after.into_iter().min_by_key(|belief| belief.from);
+        let leader_after = new.map(|new| until(new.from));
+        let last = before.into_iter().max_by_key(|belief| belief.from);
+        let same_node = last.zip(new).is_some_and(|(last, new)| last.node == new.node);
         let old = beliefs.iter().filter(|belief| belief.from <= fault && belief.to.is_none_or(|to| to > fault));
         // Nobody believing at the fault is the same as having stopped by then.
         let ends: Option<Vec<SystemTime>> = old.map(|belief| belief.to).collect();
         let believed = ends.map(|ends| ends.into_iter().max().map_or(0.0, until));
-        Self { leader_after, believed, both: seconds(overlap(beliefs, fault, watched_until)) }
+        Self { leader_after, believed, same_node, both: seconds(overlap(beliefs, fault, watched_until)) }
     }
 }
 
@@ -86,18 +93,18 @@ mod tests {
     #[test]
     fn one_after_the_other() {
         let run = run(&[belief(0, 1.0, Some(50.0)), belief(0, 60.0, Some(103.3)), belief(1, 109.25, None)]);
-        assert_eq!(run, Run { leader_after: Some(9.25), believed: Some(3.3), both: 0.0 });
+        assert_eq!(run, Run { leader_after: Some(9.25), believed: Some(3.3), same_node: false, both: 0.0 });
     }
 
     #[test]
     fn two_at_once_count_for_as_long_as_both_believe_and_after_the_fault_alone() {
         let beliefs = [belief(2, 80.0, Some(100.5)), belief(0, 60.0, Some(112.0)), belief(1, 109.0, None)];
-        assert_eq!(run(&beliefs), Run { leader_after: Some(9.0), believed: Some(12.0), both: 3.5 });
+        assert_eq!(run(&beliefs), Run { leader_after: Some(9.0), believed: Some(12.0), same_node: false, both: 3.5 });
         // Three are no more than two; one that never stops is counted until the end of the watch.
         let beliefs = [belief(0, 60.0, None), belief(1, 109.0, Some(120.0)), belief(2, 110.0, Some(115.0))];
-        assert_eq!(run(&beliefs), Run { leader_after: Some(9.0), believed: None, both: 11.0 });
+        assert_eq!(run(&beliefs), Run { leader_after: Some(9.0), believed: None, same_node: false, both: 11.0 });
         let beliefs = [belief(0, 60.0, None), belief(1, 150.0, None)];
-        assert_eq!(run(&beliefs), Run { leader_after: Some(50.0), believed: None, both: 10.0 });
+        assert_eq!(run(&beliefs), Run { leader_after: Some(50.0), believed: None, same_node: false, both: 10.0 });
     }
 
     #[test]
@@ -107,8 +114,21 @@ mod tests {
 
     #[test]
     fn what_does_not_come_has_no_seconds() {
-        assert_eq!(run(&[belief(0, 60.0, None)]), Run { leader_after: None, believed: None, both: 0.0 });
-        assert_eq!(run(&[belief(0, 60.0, Some(108.0))]), Run { leader_after: None, believed: Some(8.0), both: 0.0 });
+        assert_eq!(
+            run(&[belief(0, 60.0, None)]),
+            Run { leader_after: None, believed: None, same_node: false, both: 0.0 }
+        );
+        assert_eq!(
+            run(&[belief(0, 60.0, Some(108.0))]),
+            Run { leader_after: None, believed: Some(8.0), same_node: false, both: 0.0 }
+        );
+    }
+
+    #[test]
+    fn the_node_that_had_it_may_take_it_again() {
+        let taken_by = |node| run(&[belief(0, 60.0, Some(100.1)), belief(node, 101.0, None), belief(2, 130.0, None)]);
+        assert!(taken_by(0).same_node);
+        assert!(!taken_by(1).same_node);
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub struct Cell {
     pub column: String,
     /// The day and the commit.
     pub measured: String,
+    /// How busy the machine was: its load over the five minutes before. Older records do not have it.
+    #[serde(default)]
+    pub load: Option<f64>,
     /// For how long a run was watched at most, in seconds; where the store was frozen, after the thaw.
     pub watched_seconds: u64,
     /// For how long the store was frozen, in seconds; 0 where it was not.
@@ -138,11 +141,17 @@ pub(super) mod tests {
     use super::*;
 
     pub(in crate::failover) fn cell(row: Row, column: Column, runs: &[(Option<f64>, Option<f64>)]) -> Cell {
-        let run = |&(leader_after, believed): &(Option<f64>, Option<f64>)| Run { leader_after, believed, both: 0.0 };
+        let run = |&(leader_after, believed): &(Option<f64>, Option<f64>)| Run {
+            leader_after,
+            believed,
+            same_node: false,
+            both: 0.0,
+        };
         Cell {
             row: row.id().to_owned(),
             column: column.id(),
             measured: "2026-11-27, commit 0".to_owned(),
+            load: None,
             watched_seconds: 45,
             frozen_seconds: 0,
             runs: runs.iter().map(run).collect(),

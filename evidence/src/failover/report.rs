@@ -6,28 +6,31 @@ use std::fmt::Write as _;
 
 use anyhow::ensure;
 
+use super::belief::Run;
 use super::column::Column;
 use super::measured::{Cell, Outcome, Record};
 use super::row::Row;
-use super::store::Kind;
+use super::store::{Kind, SESSION_TIMEOUT};
 
 /// The part of `docs/EVIDENCE.md`.
 #[must_use]
 pub fn table(record: &Record) -> String {
     let mut text = format!(
         "{}.\n\n![Failover by fault](evidence/failover.svg)\n\n\
-         Three nodes of ctdbd for each helper, each node on a host of its own; all helpers of a store meet the same fault at \
-         the same moment, and the fault hits the node that leads. Seconds from the fault: the median of \
-         {} of each, and the worst in brackets.\n\n**Until a node has the lock again**\n\n",
+         Three nodes of ctdbd for each helper, each node on a host of its own; all helpers of a store that are measured \
+         together meet the same fault at the same moment, and the fault hits the node that leads. Seconds from the fault: the \
+         median of {} of each, and the worst in brackets{}.\n\n**Until a node has the lock again**\n\n",
         record.circumstances.line(),
-        runs(record, &Column::ALL)
+        runs(record, &Column::ALL),
+        loads(record)
     );
     grid(&mut text, record, |row, column| leader(record, row, column));
     text.push_str("\n**Until the old leader no longer believed to have it**\n\n");
     grid(&mut text, record, |row, column| believed(record, row, column));
     let _ = write!(
         text,
-        "\n- *kept*: the old leader believed to the end of the watch, and nobody else got the lock{}. Cut off from its \
+        "\n- †: in one run at least it was the node that had it before.\n\
+         - *kept*: the old leader believed to the end of the watch, and nobody else got the lock{}. Cut off from its \
          peers that is what CTDB's lock is for; cut off from the store it means that the loss is not noticed.\n\
          - *nobody*: the old leader let go, and nobody had the lock by the end of the watch.\n\
          - *never*: of one run at least; the median is that of all.\n\
@@ -40,11 +43,25 @@ pub fn table(record: &Record) -> String {
          after each half: so more of it is left with ours.\n",
         watched(record)
     );
+    if is_known(record, Column::File) || is_known(record, Column::SambaFcntl) {
+        let _ = writeln!(
+            text,
+            "- *a file on CephFS*: a client that is not heard of keeps its locks until its session is over, here {} s, the \
+             least that Ceph allows, and up to 9 s more. Ceph's defaults are 60 s and then 300 \
+             (`session_timeout`, `session_autoclose`).",
+            SESSION_TIMEOUT.as_secs()
+        );
+    }
     frozen(&mut text, record);
     for column in Column::ALL {
         let said = record.cells.iter().filter(|cell| cell.column == column.id());
         if let Some(said) = said.filter_map(|cell| cell.did_not_start.as_ref()).next() {
-            let _ = writeln!(text, "- *{}* did not start: `{said}`.", column.label());
+            let _ = writeln!(
+                text,
+                "- *{}* did not start: `{said}`. With Debian's python3-etcd and samba-common-bin, and where etcd is told to \
+                 speak its second version's interface (up to 3.5), it may; that was not measured.",
+                column.label()
+            );
         }
     }
     let _ = writeln!(text, "- {}", both(record));
@@ -130,9 +147,12 @@ fn is_known(record: &Record, column: Column) -> bool {
 
 fn leader(record: &Record, row: Row, column: Column) -> String {
     match record.outcome(row, column) {
-        Outcome::Leader(median, worst) => pair(Some(median), worst),
-        Outcome::Kept => "kept".to_owned(),
-        Outcome::Nobody => "nobody".to_owned(),
+        Outcome::Leader(median, worst) => {
+            let again = record.cell(row, column).is_some_and(|cell| cell.runs.iter().any(|run| run.same_node));
+            pair(Some(median), worst) + if again { " †" } else { "" }
+        }
+        Outcome::Kept => "kept".to_owned() + &part(record.cell(row, column), |run| run.leader_after.is_none()),
+        Outcome::Nobody => "nobody".to_owned() + &part(record.cell(row, column), |run| run.leader_after.is_none()),
         Outcome::DidNotStart => "did not start".to_owned(),
         Outcome::Absent => "–".to_owned(),
         Outcome::Unknown => String::new(),
@@ -142,10 +162,28 @@ fn leader(record: &Record, row: Row, column: Column) -> String {
 fn believed(record: &Record, row: Row, column: Column) -> String {
     match (record.outcome(row, column), record.cell(row, column)) {
         (Outcome::Leader(..) | Outcome::Kept | Outcome::Nobody, Some(cell)) => match cell.believed() {
-            [None, _] => "to the end".to_owned(),
+            [None, _] => "to the end".to_owned() + &part(Some(cell), |run| run.believed.is_none()),
             [median, worst] => pair(median, worst),
         },
         _ => leader(record, row, column),
+    }
+}
+
+/// In how many of the runs, where it was not all.
+fn part(cell: Option<&Cell>, is: impl Fn(&Run) -> bool) -> String {
+    let runs = cell.map_or(&[][..], |cell| &cell.runs);
+    match runs.iter().filter(|run| is(run)).count() {
+        some if some < runs.len() => format!(" ({some} of {})", runs.len()),
+        _ => String::new(),
+    }
+}
+
+/// Between what the machine's load was.
+fn loads(record: &Record) -> String {
+    let loads = || record.cells.iter().filter_map(|cell| cell.load);
+    match (loads().reduce(f64::min), loads().reduce(f64::max)) {
+        (Some(least), Some(most)) => format!("; the machine's load was {least:.1} to {most:.1}"),
+        _ => String::new(),
     }
 }
 
@@ -189,7 +227,7 @@ fn frozen(text: &mut String, record: &Record) {
         let _ = writeln!(
             text,
             "- *{}*: {}, then it answers again; the seconds count from the freeze. OSDs that were frozen for so long answer \
-             up to 8 s after the thaw only, when their read leases are renewed (Ceph's bug 53806).",
+             only some seconds after the thaw, when their read leases are renewed (Ceph's bug 53806).",
             Row::StoreFrozen,
             known.join(", ")
         );
@@ -258,6 +296,18 @@ mod tests {
     }
 
     #[test]
+    fn what_not_all_runs_did_and_who_took_the_lock_is_told() {
+        let mut again = cell(Row::HelperKilled, Column::Etcd(9), &[(Some(0.5), Some(0.0)), (Some(0.7), Some(0.0))]);
+        again.runs[1].same_node = true;
+        let kept = cell(Row::CutOffFromStore, Column::Etcd(9), &[(None, None), (None, None), (Some(3.0), Some(2.0))]);
+        let text = table(&record([known(), vec![again, kept]].concat()));
+        let has = |words: &str| assert!(text.contains(words), "{words}: {text}");
+        has("| 0.5 (0.7) † |");
+        has("| kept (2 of 3) |");
+        has("| to the end (2 of 3) |");
+    }
+
+    #[test]
     fn the_table_tells_outcomes_apart() {
         let mut script = cell(Row::PowerLost, Column::EtcdScript, &[]);
         script.did_not_start = Some("no module".to_owned());
@@ -266,6 +316,6 @@ mod tests {
         assert_eq!(line("host gone"), "| host gone | 5.0 (5.0) | 9.5 (never) | did not start |");
         assert!(line("its worker killed").contains("| – |"));
         assert!(line("cut off from the store").contains("| kept |"));
-        assert!(text.contains("- *ctdb_etcd_lock* did not start: `no module`."));
+        assert!(text.contains("- *ctdb_etcd_lock* did not start: `no module`. "));
     }
 }

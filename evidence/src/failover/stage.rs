@@ -13,7 +13,7 @@ use super::row::Row;
 use super::store::{Kind, Store};
 use super::trial::{Ready, Scene, WATCHED};
 use super::{note, refused};
-use crate::circumstances::Circumstances;
+use crate::circumstances::{Circumstances, load};
 
 /// As many as it takes for a majority beside one that fails.
 const NODES: usize = 3;
@@ -111,6 +111,7 @@ impl Stage {
             row: row.id().to_owned(),
             column: column.id(),
             measured: measured.to_owned(),
+            load: load(1).ok(),
             watched_seconds: WATCHED.as_secs(),
             frozen_seconds: if row.is_of_the_store() { self.kind.frozen_for().as_secs() } else { 0 },
             runs,
@@ -184,9 +185,10 @@ fn side_by_side<I: Send, T: Send>(
 
 fn words(run: &Run) -> String {
     let seconds = |value: Option<f64>| value.map_or_else(|| "never".to_owned(), |value| format!("{value:.2} s"));
-    let Run { leader_after, believed, both } = run;
+    let Run { leader_after, believed, same_node, both } = run;
     format!(
-        "a new leader after {}, the old one believed for {}, two for {both:.2} s",
+        "{} leader after {}, the old one believed for {}, two for {both:.2} s",
+        if *same_node { "the same" } else { "a new" },
         seconds(*leader_after),
         seconds(*believed)
     )

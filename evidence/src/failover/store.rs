@@ -59,7 +59,7 @@ const SERVER: Site = Site::Server(0);
 
 /// A client of CephFS that has been silent for so long loses its session, and its locks with it, up to 9 s later. The least
 /// that Ceph allows; 60 s by default, and then 300, for which nobody would wait here.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running store. It has to outlive the clusters on it.
 pub(super) enum Store {

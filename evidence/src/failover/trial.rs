@@ -12,6 +12,7 @@ use mutex_tests::wait::wait_for;
 use rustix::process::Signal;
 
 use super::belief::Run;
+use super::note;
 use super::row::Row;
 use super::store::Store;
 
@@ -114,7 +115,8 @@ impl<'a> Scene<'a> {
 }
 
 impl Ready<'_> {
-    /// Does it to the leader, and says what came of it. All is well again then.
+    /// Does it to the leader, and says what came of it. All is well again then; where that could not be had it is said, and the
+    /// next fault finds a cluster that is started anew.
     pub(super) fn measure(&self, row: Row) -> anyhow::Result<Run> {
         let keepalives = self.scene.keepalives();
         let often = if row == Row::PowerLostNoticed { Some(keepalives.inject()?) } else { None };
@@ -126,14 +128,21 @@ impl Ready<'_> {
         let at = if matches!(victim, Victim::None) { cut_off } else { SystemTime::now() };
         self.end(&victim)?;
         let run = self.watch(at, at + WATCHED)?;
-        injected.into_iter().try_for_each(Injected::heal)?;
+        if let Err(error) = self.make_well(row, injected, often) {
+            note(&format!("{}: all is not well again: {error:#}", row.id()));
+            self.scene.start_anew()?;
+        }
+        Ok(run)
+    }
+
+    fn make_well(&self, row: Row, faults: Vec<Injected<'_>>, often: Option<Injected<'_>>) -> anyhow::Result<()> {
+        faults.into_iter().try_for_each(Injected::heal)?;
         if matches!(row, Row::CutOffFromStore | Row::CutOff) {
             self.start_host_again()?;
             self.scene.start_anew()?;
         }
         self.restart()?;
-        often.map_or(Ok(()), Injected::heal)?;
-        Ok(run)
+        often.map_or(Ok(()), Injected::heal)
     }
 
     /// Watches until there is a new leader and the old one knows, or until that moment.

@@ -143,7 +143,7 @@ impl Options {
                 if all.is_empty() {
                     continue;
                 }
-                let circumstances = Circumstances::now(&command, packages(backend, subject))?;
+                let circumstances = Circumstances::now(&command, packages(backend, subject))?.with_load()?;
                 let runs = all.iter().map(|done| done.tally.clone()).collect();
                 record.replace(Measurement { circumstances, runs });
                 if subject == Subject::Ours {

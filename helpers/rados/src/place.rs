@@ -18,9 +18,9 @@ const CONNECT_SECONDS: &CStr = c"3";
 /// (`--status` then does without). Whole seconds.
 const MONITOR_SECONDS: &CStr = c"2";
 
-/// A request that is not answered for so long makes librados ask the monitors for a newer map, and try anew: an OSD that was
-/// killed and is back, or whose place another has taken, is found by that alone. Ceph's default of 10 s is longer than a
-/// lease.
+/// A request that is not answered for so long makes librados ask the monitors for a newer map, and try anew. When its OSD is
+/// gone it asks for the next map, and for no more: where that one is of something else, only this finds the OSD that is back.
+/// Ceph's default of 10 s is longer than a lease.
 const ASK_FOR_MAP: &CStr = c"1";
 /// How often librados looks for such requests; 5 s by default.
 const LOOK_FOR_LATE: &CStr = c"0.5";

@@ -20,6 +20,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a try with the monitor frozen waits for it", try_with_monitor_frozen),
     ("the primary OSD killed, one copy is enough, lease 4: never two holders, and no error", || primary_killed(4)),
     ("the primary OSD killed, one copy is enough, lease 9: never two holders, and no error", || primary_killed(9)),
+    ("the primary OSD killed and back at once: renewed, whatever else changes in the cluster", back_at_once),
     ("one OSD of two is not enough, lease 4: the pipe ends in time, a new holder 15 s after both are back", || {
         too_few_copies(4)
     }),
@@ -124,6 +125,21 @@ fn primary_killed(lease: u64) -> anyhow::Result<()> {
         ensure!(lock.info()?.is_some(), "the lock is free although the pipe is open");
     }
     Ok(())
+}
+
+/// A client whose OSD is gone asks for the next map, and for no other: that may be one of something else. Nobody but the OSD
+/// itself, when it is back, says here that it was gone.
+fn back_at_once() -> anyhow::Result<()> {
+    const LEASE: Duration = Duration::from_secs(9);
+    let lock = Lock::alone(1)?;
+    lock.ceph.ceph(&["osd", "set", "nodown"])?;
+    let holder = lock.holder(&["9"])?;
+    let fault = lock.ceph.osd_killed(lock.ceph.primary_of(None, &lock.object)?);
+    let killed = fault.inject()?;
+    lock.ceph.ceph(&["osd", "set", "noscrub"])?;
+    killed.heal()?;
+    // Without a renewal it would have ended by then.
+    holder.pipe()?.stays_silent(LEASE)
 }
 
 fn too_few_copies(lease: u64) -> anyhow::Result<()> {

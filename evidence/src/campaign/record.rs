@@ -122,3 +122,48 @@ fn rank(subject: Option<&str>) -> usize {
     use super::stage::Subject;
     Subject::ALL.iter().position(|one| Some(one.name()) == subject).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::super::backends;
+    use super::super::stage::Subject;
+    use super::*;
+
+    fn seeds(measurement: &Measurement) -> BTreeSet<u64> {
+        measurement.runs.iter().map(|run| run.seed).collect()
+    }
+
+    /// What issue 8 asks of the evidence, of what is kept: whoever measures less, or finds a violation, sees it here.
+    #[test]
+    fn what_is_kept_is_enough_and_ours_kept_every_promise() {
+        for (backend, _) in backends() {
+            let record = Record::load(backend).unwrap();
+            let of = |subject: Subject| {
+                let is = |one: &&Measurement| one.runs.iter().any(|run| run.subject == subject.name());
+                record.subjects.iter().find(is).unwrap_or_else(|| panic!("{backend}: nothing of {}", subject.name()))
+            };
+            let (ours, theirs) = (of(Subject::Ours), of(Subject::Distribution));
+            let failed: Vec<_> = ours.runs.iter().filter_map(|run| run.failed.as_ref()).collect();
+            assert!(failed.is_empty(), "{backend}: {failed:?}");
+            let sum = ours.sum().unwrap();
+            assert!(sum.is_kept(), "{backend}: a promise was broken");
+            assert!(sum.faults() >= 1000, "{backend}: {} faults", sum.faults());
+            assert!(sum.losses() >= 200, "{backend}: {} ends of the pipe", sum.losses());
+            let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+            for (name, counts) in &sum.kinds {
+                // Of which some came beside another fault that matters.
+                let kind = name.split_once(", with ").map_or(name.as_str(), |(kind, _)| kind);
+                *kinds.entry(kind).or_default() += counts.faults;
+            }
+            assert!(kinds.values().all(|&faults| faults >= 50), "{backend}: {kinds:?}");
+            assert_eq!(seeds(ours), seeds(theirs), "{backend}: other seeds");
+            let caught = of(Subject::Unsafe).sum().unwrap().violations.count;
+            assert!(caught > 0, "{backend}: the helper that is wrong on purpose was not caught");
+            if backend == "rados" {
+                assert!(theirs.sum().unwrap().violations.count > 0, "Samba's helper showed no violation");
+            }
+        }
+    }
+}

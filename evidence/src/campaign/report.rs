@@ -67,9 +67,10 @@ Nodes, each on a host of its own, take one lock again and again as CTDB does, wh
 while somebody holds, up to four at once. A node *holds* from reading `0` until it reads the end of the pipe, sends SIGTERM \
 or is killed, and not while its parent is frozen. Two nodes that hold at once are a **violation**. The same seed draws \
 the same schedule for every subject; who was tried with which seeds stands at the end. Parents run at ctdbd's real-time \
-priority since 2026-11-27; what was measured before commit 8313a28 had parents without it. *Ends seen* are ends of the pipe that a holder saw, which is how it learns of a loss, \
+priority. Many campaigns ran at once: the machine's load stands with the seeds. *Ends seen* are ends of the pipe that a holder saw, which is how it learns of a loss, \
 and *without a fault* those with no fault in the lease before. *Fencing* is what nobody promises: a host that was frozen whole, and goes on with a parent that has not read the \
-end yet. *No holder* counts the quiets, with no fault left and the store well, in which nobody took the lock in time. \
+end yet. *No holder* counts the quiets, with no fault left and the store well, in which nobody took the lock in time: within a lease, \
+what the store adds to it, and two seconds for the next try. \
 *Unsafe* is our helper, made late on purpose: what the campaign must catch. etcd's *distribution* is `etcdctl lock` behind an \
 adapter that writes CTDB's byte.
 
@@ -125,7 +126,8 @@ fn kinds(measured: &[(&str, Vec<(Tally, &Measurement)>)]) -> Result<String> {
 fn own_table(measured: &[(&str, Vec<(Tally, &Measurement)>)]) -> Result<String> {
     let mut text = String::from(
         "\nWhere two may hold at once for a bounded time: the lock was taken from its holder, and EOF is promised within \
-         R + T where the store answers (P2b); a clock is off by more than is allowed for, and nothing is promised; a file's \
+         R + T where the store answers (P2b): measured by the overlap of two beliefs, and from when the lock was gone until \
+         its holder saw the end; a clock is off by more than is allowed for, and nothing is promised; a file's \
          worker is killed, and the kernel frees the lock first (P2c).\n\n\
          | store | helper | fault | faults | overlaps | longest | until EOF, longest | bound |\n\
          |---|---|---|--:|--:|--:|--:|--:|\n",

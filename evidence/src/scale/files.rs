@@ -45,6 +45,13 @@ impl Store for Files {
         "reads that reached the FUSE server"
     }
 
+    fn locked(&self, _locks: &[String]) -> anyhow::Result<Vec<String>> {
+        Ok(match self.0.figures()?.locks {
+            0 => Vec::new(),
+            count => vec![format!("{count} locks that the file system's server keeps")],
+        })
+    }
+
     fn left(&self, locks: &[String]) -> anyhow::Result<Vec<String>> {
         let mut left = Vec::new();
         for entry in fs::read_dir(self.0.path()).context("list the file system")? {
@@ -52,10 +59,6 @@ impl Store for Files {
             if !locks.contains(&name) {
                 left.push(format!("the file {name}"));
             }
-        }
-        match self.0.figures()?.locks {
-            0 => {}
-            count => left.push(format!("{count} locks that the file system's server keeps")),
         }
         Ok(left)
     }

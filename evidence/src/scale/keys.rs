@@ -46,10 +46,12 @@ impl Store for Keys {
         "LeaseKeepAlive messages in the members' metrics"
     }
 
-    fn left(&self, _locks: &[String]) -> anyhow::Result<Vec<String>> {
+    fn locked(&self, _locks: &[String]) -> anyhow::Result<Vec<String>> {
         let keys = self.0.etcdctl(&["get", "", "--prefix", "--keys-only"])?;
-        let keys = keys.lines().filter(|line| !line.is_empty()).map(|key| format!("the key {key}"));
-        let leases = self.0.leases()?.into_iter().map(|lease| format!("the lease {lease:x}"));
-        Ok(keys.chain(leases).collect())
+        Ok(keys.lines().filter(|line| !line.is_empty()).map(|key| format!("the key {key}")).collect())
+    }
+
+    fn left(&self, _locks: &[String]) -> anyhow::Result<Vec<String>> {
+        Ok(self.0.leases()?.into_iter().map(|lease| format!("the lease {lease:x}")).collect())
     }
 }

@@ -66,6 +66,15 @@ impl Store for Objects {
         "operations of clients in the OSDs' performance counters (osd.op)"
     }
 
+    fn locked(&self, locks: &[String]) -> anyhow::Result<Vec<String>> {
+        let mut locked = Vec::new();
+        for name in locks {
+            let holder = self.0.lock_info(None, name)?;
+            locked.extend(holder.map(|holder| format!("a lock of {} on {name}", holder.client)));
+        }
+        Ok(locked)
+    }
+
     fn left(&self, locks: &[String]) -> anyhow::Result<Vec<String>> {
         let mut left = self.services()?;
         let objects = self.0.rados(&[&in_pool(None), &["ls", "--all"][..]].concat())?;
@@ -77,9 +86,6 @@ impl Store for Objects {
             if !locks.iter().any(|lock| lock == name) {
                 left.push(format!("the object {name}"));
                 continue;
-            }
-            if let Some(holder) = self.0.lock_info(None, name)? {
-                left.push(format!("a lock of {} on {name}", holder.client));
             }
             let watchers = self.0.rados(&[&in_pool(None), &["listwatchers", name][..]].concat())?;
             left.extend(watchers.lines().map(|watcher| format!("on {name}: {watcher}")));

@@ -160,7 +160,7 @@ fn soak(text: &mut String, rows: &[Soak]) {
          A cycle is a whole life: start, `0`, SIGTERM, both processes gone. Beside the cycles one holder renews as often as its \
          options allow. Afterwards nothing may be left: no key, lease, lock, watcher, entry in a service map or a blocklist, \
          no file but the lock's own, no process, and no descriptor.\n\n\
-         | store | cycles | failed | median (first, last quarter) | worst | holder | renewals | lost | left behind | stall |\n\
+         | store | cycles | failed | median (first, last quarter) | worst | holder | renewals due | lost | left behind | stall |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {

@@ -71,16 +71,17 @@ impl Scene {
         self.processes.iter().map(|&pid| descriptors(pid) as u64).sum()
     }
 
-    /// What is left in the store and on this machine when nobody holds or wants a lock any more; waits a while until that
-    /// is nothing.
+    /// What is left in the store and on this machine when nobody holds or wants a lock any more: the locks that are not free
+    /// at once, before any lease can be over; and all else that is there after a while.
     pub(super) fn left(&self, locks: &[String]) -> anyhow::Result<Vec<String>> {
+        let locked = self.store.locked(locks)?;
         let mut left = Ok(Vec::new());
         // In vain too: what is there then is the answer.
         let _ = wait_for("nothing to be left", LEFT_LIMIT, || {
             left = self.left_now(locks);
             left.as_ref().is_ok_and(Vec::is_empty).then_some(())
         });
-        left
+        Ok([locked, left?].concat())
     }
 
     fn left_now(&self, locks: &[String]) -> anyhow::Result<Vec<String>> {

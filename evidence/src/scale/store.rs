@@ -33,7 +33,10 @@ pub(super) trait Store: Sync {
     /// What it counts.
     fn counted_by(&self) -> &'static str;
 
-    /// What stands in it although nobody holds or wants any of these locks, but for what every lock leaves for good: its
+    /// Those of these locks that somebody has, as the store sees it. Within a few seconds: less than a lease.
+    fn locked(&self, locks: &[String]) -> anyhow::Result<Vec<String>>;
+
+    /// What else stands in it although nobody holds or wants any of these locks, but for what every lock leaves for good: its
     /// file, or its object.
     fn left(&self, locks: &[String]) -> anyhow::Result<Vec<String>>;
 }

@@ -30,8 +30,8 @@
 //!   the event that it waits for to the last step that this asks for, one less than half the margin for scheduling.
 //! - **The network** may delay every request and every answer for any time, and lose it. A request may be applied after
 //!   its sender gave it up or died. A store that is frozen is a network that delays everything.
-//! - **The store's clock** may step at any moment within its error. It is exact, or may be off by as much as
-//!   scheduling may cost.
+//! - **The store's clock** may step at any moment within its error, so it may also run at any rate that stays within. It is
+//!   exact, or may be off by as much as scheduling may cost. A host's clock that is slow is a store's that is ahead.
 //! - **Faults**, as many as a proof says, at any moment: SIGKILL, SIGSTOP and SIGCONT of either process, SIGTERM,
 //!   the parent's death, a lock broken by an admin. A process that is resumed acts before the next tick. A fault hits
 //!   one process while the other runs; both stopped, or the worker killed while the supervisor is stopped, is more than

@@ -65,7 +65,11 @@ impl Circumstances {
     }
 }
 
-fn commit() -> anyhow::Result<String> {
+/// The commit, with a plus where the tree has changes other than to records.
+///
+/// # Errors
+/// Where git does not tell.
+pub fn commit() -> anyhow::Result<String> {
     let commit = output(Command::new("git").args(["rev-parse", "--short=12", "HEAD"]))?;
     // The records themselves change with every measurement.
     let changes = output(Command::new("git").args(["status", "--porcelain", "--", ":!/docs"]))?;

@@ -4,8 +4,8 @@
 //! and measured, none hidden:
 //!
 //! - **fencing**, which nobody promises (DESIGN 2): a host that was frozen whole goes on with a parent that has not read
-//!   the end of the pipe yet. Only a belief that such a host had when it was stopped, and only where EOF ends it within
-//!   the time of one call (T) after it went on.
+//!   the end of the pipe yet. Only a belief that such a host had when it was stopped, and only where it ends within the
+//!   time of one call (T) after the host went on: by EOF, or before that could come.
 //! - **own table**: an admin breaks or replaces the lock, a clock is off by more than is allowed for. Such a fault comes
 //!   alone, and where it hits one node, that node's belief is the earlier one. The overlap is measured against its bound;
 //!   more than that is shown as such.
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::belief::{Belief, Ended, beliefs};
 use super::event::{Event, Moment, Said, What};
 use super::kind::COMMON;
-use super::stage::{Kind, Stage, Table, Times};
+use super::stage::{Kind, Table, Terms, Times};
 
 /// A lock that is free is taken by the next try: that is so long in coming, at most, on a busy machine.
 const NEXT_TRY: Duration = Duration::from_secs(2);
@@ -105,22 +105,22 @@ pub struct Verdict {
 }
 
 impl Rules {
-    /// Those of a stage.
+    /// Those of these terms.
     #[must_use]
-    pub fn of(stage: &dyn Stage) -> Self {
+    pub fn of(terms: &Terms) -> Self {
         let own = |kind: &&Kind| kind.table.is_own();
         let promised = |kind: &Kind| (kind.name.to_owned(), kind.table == Table::OwnTable);
-        let excuse = |kind: &Kind| Some((kind.name.to_owned(), stage.excuse(kind)?));
+        let excuse = |kind: &Kind| Some((kind.name.to_owned(), (terms.excuse)(kind)?));
         let mut excused: BTreeMap<_, _> = COMMON.iter().filter_map(excuse).collect();
         let mut excused_beside = Vec::new();
-        for (common, other) in COMMON.iter().flat_map(|common| stage.kinds().iter().map(move |other| (common, other))) {
-            if let Some(excuse) = stage.excuse_beside(common, other) {
+        for (common, other) in COMMON.iter().flat_map(|common| terms.kinds.iter().map(move |other| (common, other))) {
+            if let Some(excuse) = (terms.excuse_beside)(common, other) {
                 excused.insert(together(common.name, other.name), excuse);
                 excused_beside.push((common.name.to_owned(), other.name.to_owned()));
             }
         }
-        let own_table = stage.kinds().iter().filter(own).map(promised).collect();
-        Self { times: stage.times(), own_table, excused, excused_beside }
+        let own_table = terms.kinds.iter().filter(own).map(promised).collect();
+        Self { times: terms.times, own_table, excused, excused_beside }
     }
 
     /// By how much the beliefs may overlap after a fault of this kind, if they may at all.
@@ -305,10 +305,8 @@ fn pairs(beliefs: &[Belief]) -> Vec<(&Belief, &Belief, Moment, Moment)> {
 
 fn judge(both: [&Belief; 2], from: Moment, until: Moment, hits: &[Hit], rules: &Rules) -> CountsAs {
     let Times { lease, call, .. } = rules.times;
-    let of_a_thaw = |belief: &Belief| {
-        // The whole of it, not only where another believed too: it has to end by EOF, and in time.
-        belief.ended == Ended::Lost && belief.thawed.is_some_and(|thaw| belief.until <= thaw + call)
-    };
+    // The whole of it, not only where another believed too.
+    let of_a_thaw = |belief: &Belief| belief.thawed.is_some_and(|thaw| belief.until <= thaw + call);
     if both.into_iter().any(of_a_thaw) {
         return CountsAs::Fencing;
     }
@@ -464,16 +462,20 @@ mod tests {
     }
 
     #[test]
-    fn a_thawed_host_that_reads_its_first_byte_or_ends_otherwise_is_not_fencing() {
+    fn a_thawed_host_that_reads_its_first_byte_or_believes_on_is_not_fencing_however_it_ends() {
         let other = [said(900, 1, STARTED), said(1000, 1, HELD), said(2000, 1, Said::Terminates)];
         let mut first = vec![said(1, 0, STARTED), stopped(100, 0, true), goes_on(1200, 0)];
         first.extend([said(1201, 0, HELD), lost(1210, 0)]);
         first.extend(other.clone());
         assert_eq!(found(first), [(1201, 1210, CountsAs::Violation)], "it did not believe before");
-        let mut ended = vec![said(1, 0, STARTED), said(10, 0, HELD), stopped(100, 0, true), goes_on(1200, 0)];
-        ended.extend([said(1201, 0, Said::Still { looked: ms(99) }), said(1210, 0, Said::Terminates)]);
-        ended.extend(other);
-        assert_eq!(found(ended), [(1201, 1210, CountsAs::Violation)], "no EOF");
+        let ended = |at| {
+            let mut history = vec![said(1, 0, STARTED), said(10, 0, HELD), stopped(100, 0, true), goes_on(1200, 0)];
+            history.extend([said(1201, 0, Said::Still { looked: ms(99) }), said(at, 0, Said::Terminates)]);
+            history.extend(other.clone());
+            found(history)
+        };
+        assert_eq!(ended(1202), [(1201, 1202, CountsAs::Fencing)], "it lets go before it can have been told");
+        assert_eq!(ended(2201), [(1201, 2000, CountsAs::Violation)], "T is 1 s, and no EOF came");
     }
 
     #[test]

@@ -16,8 +16,8 @@ use mutex_tests::services::network::Inside;
 use mutex_tests::services::sites::Site;
 
 use super::kind::{own_table, promised};
-use super::member::{Member, one_runs};
-use super::stage::{Blow, Call, Kind, NothingToHit, Span, Stage, Subject, Times};
+use super::member::{Member, one};
+use super::stage::{Blow, Call, Kind, NothingToHit, Span, Stage, Subject, Terms, Times};
 use super::subject::ending_with_parent;
 
 /// The fast setting of the man page.
@@ -124,7 +124,7 @@ impl EtcdStage {
     fn frozen(&self, kind: Kind, members: Vec<usize>) -> Fault<'_> {
         let same = members.clone();
         let freeze = move || {
-            one_runs(members.iter().map(|&member| &self.members[member]))?;
+            one(members.iter().map(|&member| &self.members[member]), Member::runs)?;
             members.iter().try_for_each(|&member| self.freeze(member))
         };
         Fault::new(kind.name, freeze, move || same.iter().try_for_each(|&member| self.thaw(member)))
@@ -133,7 +133,7 @@ impl EtcdStage {
     fn killed(&self, kind: Kind, members: Vec<usize>) -> Fault<'_> {
         let same = members.clone();
         let kill = move || {
-            one_runs(members.iter().map(|&member| &self.members[member]))?;
+            one(members.iter().map(|&member| &self.members[member]), Member::is_up)?;
             members.iter().try_for_each(|&member| self.take_down(member))
         };
         Fault::new(kind.name, kill, move || same.iter().try_for_each(|&member| self.bring_up(member)))
@@ -187,13 +187,19 @@ impl EtcdStage {
     }
 }
 
+/// What is promised on it.
+#[must_use]
+pub fn terms() -> Terms {
+    Terms::of_lease(Times::of_lease(LEASE, MARGIN, NOTICE), KINDS)
+}
+
 impl Stage for EtcdStage {
     fn backend(&self) -> &'static str {
         "etcd"
     }
 
-    fn times(&self) -> Times {
-        Times::of_lease(LEASE, MARGIN, NOTICE)
+    fn terms(&self) -> Terms {
+        terms()
     }
 
     fn nodes(&self) -> usize {
@@ -202,14 +208,6 @@ impl Stage for EtcdStage {
 
     fn members(&self) -> usize {
         MEMBERS
-    }
-
-    fn kinds(&self) -> &'static [Kind] {
-        KINDS
-    }
-
-    fn excuse(&self, _: &Kind) -> Option<Duration> {
-        None
     }
 
     fn enter(&self, node: usize) -> anyhow::Result<Inside> {

@@ -24,7 +24,7 @@ use mutex_tests::services::network::{Inside, Namespace};
 use mutex_tests::services::shared_fs::{AtDeath, Held, SharedFs};
 
 use super::kind::{WORKER_KILLED, own_table, promised};
-use super::stage::{Blow, Call, Kind, Span, Stage, Subject, Times};
+use super::stage::{Blow, Call, Kind, Span, Stage, Subject, Terms, Times};
 
 /// RECHECK.
 const RECHECK: Duration = Duration::from_secs(1);
@@ -111,20 +111,36 @@ impl FileStage {
     }
 }
 
+/// What is promised on it.
+#[must_use]
+pub fn terms() -> Terms {
+    let times = Times {
+        lease: RECHECK + PING_TIMEOUT,
+        renew: RECHECK,
+        // Of a loss that is reported. A call that hangs has PING-TIMEOUT, and that is in the lease.
+        call: REPORTED_WITHIN,
+        margin: Duration::ZERO,
+        free: RECHECK + PING_TIMEOUT + ROOM,
+    };
+    Terms {
+        times,
+        kinds: KINDS,
+        excuse: |common| (*common == WORKER_KILLED).then_some(AFTER_WORKER),
+        // The kernel unlocks for the dead worker and waits for an answer, and until that has come nobody can see that the
+        // worker is dead: then it is as where the file system hangs.
+        excuse_beside: |common, other| {
+            (*common == WORKER_KILLED && *other == ONE_WAY).then_some(RECHECK + PING_TIMEOUT)
+        },
+    }
+}
+
 impl Stage for FileStage {
     fn backend(&self) -> &'static str {
         "file"
     }
 
-    fn times(&self) -> Times {
-        Times {
-            lease: RECHECK + PING_TIMEOUT,
-            renew: RECHECK,
-            // Of a loss that is reported. A call that hangs has PING-TIMEOUT, and that is in the lease.
-            call: REPORTED_WITHIN,
-            margin: Duration::ZERO,
-            free: RECHECK + PING_TIMEOUT + ROOM,
-        }
+    fn terms(&self) -> Terms {
+        terms()
     }
 
     fn nodes(&self) -> usize {
@@ -133,20 +149,6 @@ impl Stage for FileStage {
 
     fn members(&self) -> usize {
         1
-    }
-
-    fn kinds(&self) -> &'static [Kind] {
-        KINDS
-    }
-
-    fn excuse(&self, common: &Kind) -> Option<Duration> {
-        (*common == WORKER_KILLED).then_some(AFTER_WORKER)
-    }
-
-    fn excuse_beside(&self, common: &Kind, other: &Kind) -> Option<Duration> {
-        // The kernel unlocks for the dead worker and waits for an answer, and until that has come nobody can see that the
-        // worker is dead: then it is as where the file system hangs.
-        (*common == WORKER_KILLED && *other == ONE_WAY).then_some(RECHECK + PING_TIMEOUT)
     }
 
     fn enter(&self, node: usize) -> anyhow::Result<Inside> {

@@ -50,6 +50,12 @@ impl Member {
         !self.frozen.is_raised() && !self.down.is_raised()
     }
 
+    /// Whether it can be killed: frozen or not.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        !self.down.is_raised()
+    }
+
     /// Freezes it; `deed` does so.
     ///
     /// # Errors
@@ -90,12 +96,12 @@ impl Member {
     }
 }
 
-/// That one of these runs: what is done to those that do not is no fault.
+/// That one of these can be hit: what is done to those that are frozen, or dead, already is no fault.
 ///
 /// # Errors
 /// [`NothingToHit`].
-pub fn one_runs<'a>(members: impl IntoIterator<Item = &'a Member>) -> anyhow::Result<()> {
-    if members.into_iter().any(Member::runs) { Ok(()) } else { Err(NothingToHit.into()) }
+pub fn one<'a>(members: impl IntoIterator<Item = &'a Member>, can_be_hit: fn(&Member) -> bool) -> anyhow::Result<()> {
+    if members.into_iter().any(can_be_hit) { Ok(()) } else { Err(NothingToHit.into()) }
 }
 
 #[cfg(test)]
@@ -127,13 +133,13 @@ mod tests {
                 Ok(())
             }
         };
-        assert!(one_runs([&member]).is_ok());
+        assert!(one([&member], Member::runs).is_ok());
         member.take_down(note("kill")).unwrap();
         member.freeze(note("freeze")).unwrap();
-        assert!(one_runs([&member]).unwrap_err().is::<NothingToHit>());
-        assert!(one_runs([&member, &Member::default()]).is_ok());
+        assert!(one([&member], Member::is_up).unwrap_err().is::<NothingToHit>());
+        assert!(one([&member, &Member::default()], Member::is_up).is_ok());
         member.bring_up(note("start"), note("freeze")).unwrap();
-        assert!(!member.runs());
+        assert!(member.is_up() && !member.runs());
         member.thaw(note("thaw")).unwrap();
         assert!(member.runs());
         assert_eq!(*did.borrow(), ["kill", "start", "freeze", "thaw"]);

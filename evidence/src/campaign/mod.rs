@@ -19,6 +19,7 @@
 //! | [`tally`] | what a run came to, in numbers |
 //! | [`one`] | a run from its orders to its numbers |
 //! | [`record`] | what is kept of runs |
+//! | [`judge`] | kept runs, judged anew |
 //! | [`report`] | the part of `docs/EVIDENCE.md` |
 //! | [`picture`] | a stretch of a run as SVG |
 //! | [`etcd`] | the stage of etcd |
@@ -30,6 +31,7 @@ pub mod dice;
 pub mod etcd;
 pub mod event;
 pub mod file;
+pub mod judge;
 pub mod kind;
 pub mod log;
 pub mod member;
@@ -46,7 +48,7 @@ pub mod stage;
 pub mod subject;
 pub mod tally;
 
-use stage::{Stage, Subject};
+use stage::{Stage, Subject, Terms};
 
 /// Sets up a backend's stage with so many nodes.
 pub type NewStage = fn(nodes: usize) -> anyhow::Result<Box<dyn Stage>>;
@@ -55,6 +57,17 @@ pub type NewStage = fn(nodes: usize) -> anyhow::Result<Box<dyn Stage>>;
 #[must_use]
 pub fn backends() -> Vec<(&'static str, NewStage)> {
     vec![("etcd", |nodes| Ok(Box::new(etcd::EtcdStage::start(nodes)?))), ("file", file::stage), ("rados", rados::stage)]
+}
+
+/// What is promised on a backend.
+#[must_use]
+pub fn terms(backend: &str) -> Option<Terms> {
+    match backend {
+        "etcd" => Some(etcd::terms()),
+        "file" => Some(file::terms()),
+        "rados" => Some(rados::terms()),
+        _ => None,
+    }
 }
 
 /// Debian's packages whose versions count for a subject.

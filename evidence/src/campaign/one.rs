@@ -65,7 +65,7 @@ impl Job {
     fn run_in(&self, place: &Path, progress: impl FnMut(usize)) -> anyhow::Result<Option<Done>> {
         let stage = (self.new_stage)(self.nodes).context("set up the stage")?;
         let Some(seen) = run(stage.as_ref(), &self.orders, place, progress)? else { return Ok(None) };
-        let rules = Rules::of(stage.as_ref());
+        let rules = Rules::of(&stage.terms());
         drop(stage);
         // Of all runs: a better checker can look at them again.
         keep(place, &seen)?;

@@ -22,8 +22,8 @@ use mutex_tests::services::network::Inside;
 use mutex_tests::services::sites::Site;
 
 use super::kind::{own_table, promised, unpromised};
-use super::member::{Counted, Member, one_runs};
-use super::stage::{Blow, Call, Kind, NothingToHit, Span, Stage, Subject, Times};
+use super::member::{Counted, Member, one};
+use super::stage::{Blow, Call, Kind, NothingToHit, Span, Stage, Subject, Terms, Times};
 
 /// The shortest that the helper takes.
 const LEASE: Duration = Duration::from_secs(3);
@@ -149,7 +149,7 @@ impl RadosStage {
     fn frozen(&self, kind: Kind, servers: Vec<usize>) -> Fault<'_> {
         let same = servers.clone();
         let freeze = move || {
-            one_runs(servers.iter().map(|&server| &self.servers[server].member))?;
+            one(servers.iter().map(|&server| &self.servers[server].member), Member::runs)?;
             servers.iter().try_for_each(|&server| self.freeze(server))
         };
         Fault::new(kind.name, freeze, move || same.iter().try_for_each(|&server| self.thaw(server)))
@@ -163,7 +163,7 @@ impl RadosStage {
     fn killed_and_ahead(&self, kind: Kind, servers: Vec<usize>, ahead: Vec<usize>) -> Fault<'_> {
         let (same, right) = (servers.clone(), ahead.clone());
         let hit = move || {
-            one_runs(servers.iter().map(|&server| &self.servers[server].member))?;
+            one(servers.iter().map(|&server| &self.servers[server].member), Member::is_up)?;
             ahead.iter().try_for_each(|&osd| self.set_ahead(osd))?;
             servers.iter().try_for_each(|&server| self.take_down(server))
         };
@@ -229,7 +229,7 @@ impl RadosStage {
     /// An admin's way to keep a host away from the OSDs. It ends by itself, so that nobody has to ask the monitor then.
     fn blocklisted(&self, Blow { kind, node, lasts, .. }: Blow) -> Fault<'_> {
         let blocklist = move || {
-            one_runs([&self.servers[MON].member])?;
+            one([&self.servers[MON].member], Member::runs)?;
             let host = format!("{}:0/0", self.store.hosts().address(Site::Node(node)));
             let seconds = lasts.as_secs_f64().to_string();
             asked(self.store.ceph().ceph(&["osd", "blocklist", "add", &host, &seconds]));
@@ -268,13 +268,19 @@ impl RadosStage {
     }
 }
 
+/// What is promised on it.
+#[must_use]
+pub fn terms() -> Terms {
+    Terms::of_lease(Times::of_lease(LEASE, MARGIN, NOTICE), KINDS)
+}
+
 impl Stage for RadosStage {
     fn backend(&self) -> &'static str {
         "rados"
     }
 
-    fn times(&self) -> Times {
-        Times::of_lease(LEASE, MARGIN, NOTICE)
+    fn terms(&self) -> Terms {
+        terms()
     }
 
     fn nodes(&self) -> usize {
@@ -283,14 +289,6 @@ impl Stage for RadosStage {
 
     fn members(&self) -> usize {
         SERVERS
-    }
-
-    fn kinds(&self) -> &'static [Kind] {
-        KINDS
-    }
-
-    fn excuse(&self, _: &Kind) -> Option<Duration> {
-        None
     }
 
     fn enter(&self, node: usize) -> anyhow::Result<Inside> {

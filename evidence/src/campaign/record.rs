@@ -1,6 +1,8 @@
 //! What campaigns came to, kept for each backend: `docs/evidence/campaign-BACKEND.json`. The page and the picture are drawn
 //! from it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::belief::Belief;
@@ -26,6 +28,9 @@ pub struct Measurement {
     pub circumstances: Circumstances,
     /// Each run.
     pub runs: Vec<Tally>,
+    /// The commit of the checker, where it is another than that of the measurement.
+    #[serde(default)]
+    pub judged: Option<String>,
 }
 
 /// A part of a run, as it is drawn.
@@ -84,10 +89,14 @@ impl Measurement {
     }
 }
 
+/// How much of a run is drawn.
+const LENGTH: Duration = Duration::from_secs(60);
+
 impl Stretch {
-    /// The stretch of this length with the most that is worth seeing: ends of the pipe, each of another fault.
+    /// The stretch with the most that is worth seeing: ends of the pipe, each of another fault.
     #[must_use]
-    pub fn of(tally: &Tally, verdict: &Verdict, length: std::time::Duration) -> Option<Self> {
+    pub fn of(tally: &Tally, verdict: &Verdict) -> Option<Self> {
+        let length = LENGTH;
         let worth = |from: Moment| {
             let inside = |at: Moment| from <= at && at < from + length;
             let blamed = verdict.losses.iter().filter(|(at, _)| inside(*at)).filter_map(|(_, blamed)| *blamed);
@@ -98,7 +107,7 @@ impl Stretch {
         };
         let last = verdict.hits.last()?.until;
         // It begins as a fault comes, but for a second.
-        let starts = verdict.hits.iter().map(|hit| hit.from - std::time::Duration::from_secs(1));
+        let starts = verdict.hits.iter().map(|hit| hit.from - Duration::from_secs(1));
         let from = starts.filter(|&from| from + length <= last).rev().max_by_key(|&from| worth(from))?;
         let until = from + length;
         Some(Self {
@@ -127,12 +136,15 @@ fn rank(subject: Option<&str>) -> usize {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::super::backends;
-    use super::super::stage::Subject;
+    use super::super::kind::COMMON;
+    use super::super::stage::{Subject, Table};
+    use super::super::{backends, terms};
     use super::*;
 
-    fn seeds(measurement: &Measurement) -> BTreeSet<u64> {
-        measurement.runs.iter().map(|run| run.seed).collect()
+    /// Seeds and nodes, of runs that came to their end.
+    fn runs(measurement: &Measurement) -> BTreeSet<(u64, usize)> {
+        let whole = |run: &&Tally| run.failed.is_none();
+        measurement.runs.iter().filter(whole).map(|run| (run.seed, run.nodes)).collect()
     }
 
     /// What issue 8 asks of the evidence, of what is kept: whoever measures less, or finds a violation, sees it here.
@@ -150,15 +162,23 @@ mod tests {
             let sum = ours.sum().unwrap();
             assert!(sum.is_kept(), "{backend}: a promise was broken");
             assert!(sum.faults() >= 1000, "{backend}: {} faults", sum.faults());
-            assert!(sum.losses() >= 200, "{backend}: {} ends of the pipe", sum.losses());
+            let provoked = sum.losses() - sum.unprovoked;
+            assert!(provoked >= 200, "{backend}: {provoked} ends of the pipe");
             let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
             for (name, counts) in &sum.kinds {
                 // Of which some came beside another fault that matters.
                 let kind = name.split_once(", with ").map_or(name.as_str(), |(kind, _)| kind);
                 *kinds.entry(kind).or_default() += counts.faults;
             }
-            assert!(kinds.values().all(|&faults| faults >= 50), "{backend}: {kinds:?}");
-            assert_eq!(seeds(ours), seeds(theirs), "{backend}: other seeds");
+            for kind in COMMON.iter().chain(terms(backend).unwrap().kinds) {
+                let faults = kinds.get(kind.name).copied().unwrap_or(0);
+                assert!(faults >= 50, "{backend}: {}: {faults} faults", kind.name);
+                if kind.table == Table::OwnTable {
+                    assert!(sum.kinds[kind.name].noticed.count > 0, "{backend}: {}: nobody noticed", kind.name);
+                }
+            }
+            assert_eq!(runs(ours), runs(theirs), "{backend}: other runs");
+            assert_eq!(ours.circumstances.commit, theirs.circumstances.commit, "{backend}: another program");
             let caught = of(Subject::Unsafe).sum().unwrap().violations.count;
             assert!(caught > 0, "{backend}: the helper that is wrong on purpose was not caught");
             if backend == "rados" {

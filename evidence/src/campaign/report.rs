@@ -48,10 +48,11 @@ fn text(records: &[(&str, Record)], picture: bool) -> Result<String> {
     text.push_str(&own_table(&measured)?);
     text.push_str("\nMeasured:\n\n");
     for (backend, subjects) in &measured {
-        for (sum, Measurement { circumstances, runs }) in subjects {
+        for (sum, Measurement { circumstances, runs, judged }) in subjects {
             let seeds: Vec<String> = runs.iter().map(|run| run.seed.to_string()).collect();
             let line = circumstances.line();
-            writeln!(text, "- {backend}, {}: seeds {}; {line}", sum.subject, seeds.join(", "))?;
+            let judged = judged.as_ref().map_or_else(String::new, |commit| format!("; judged anew by {commit}"));
+            writeln!(text, "- {backend}, {}: seeds {}; {line}{judged}", sum.subject, seeds.join(", "))?;
             for run in runs {
                 if let Some(error) = &run.failed {
                     writeln!(text, "  - seed {}: failed: {error}", run.seed)?;
@@ -67,7 +68,7 @@ Nodes, each on a host of its own, take one lock again and again as CTDB does, wh
 while somebody holds, up to four at once. A node *holds* from reading `0` until it reads the end of the pipe, sends SIGTERM \
 or is killed, and not while its parent is frozen. Two nodes that hold at once are a **violation**. The same seed draws \
 the same schedule for every subject; who was tried with which seeds stands at the end. Parents run at ctdbd's real-time \
-priority. Many campaigns ran at once: the machine's load stands with the seeds. *Ends seen* are ends of the pipe that a holder saw, which is how it learns of a loss, \
+priority; the load of the last quarter of an hour stands with the seeds. *Ends seen* are ends of the pipe that a holder saw, which is how it learns of a loss, \
 and *without a fault* those with no fault in the lease before. *Fencing* is what nobody promises: a host that was frozen whole, and goes on with a parent that has not read the \
 end yet. *No holder* counts the quiets, with no fault left and the store well, in which nobody took the lock in time: within a lease, \
 what the store adds to it, and two seconds for the next try. \
@@ -126,10 +127,10 @@ fn kinds(measured: &[(&str, Vec<(Tally, &Measurement)>)]) -> Result<String> {
 fn own_table(measured: &[(&str, Vec<(Tally, &Measurement)>)]) -> Result<String> {
     let mut text = String::from(
         "\nWhere two may hold at once for a bounded time: the lock was taken from its holder, and EOF is promised within \
-         R + T where the store answers (P2b): measured by the overlap of two beliefs, and from when the lock was gone until \
-         its holder saw the end; a clock is off by more than is allowed for, and nothing is promised; a file's \
+         R + T where the store answers (P2b): measured by the overlap of two beliefs, and by how long its holder believed on \
+         after what took it away had come to its end; a clock is off by more than is allowed for, and nothing is promised; a file's \
          worker is killed, and the kernel frees the lock first (P2c).\n\n\
-         | store | helper | fault | faults | overlaps | longest | until EOF, longest | bound |\n\
+         | store | helper | fault | faults | overlaps | longest | believed on, longest | bound |\n\
          |---|---|---|--:|--:|--:|--:|--:|\n",
     );
     for (sum, _) in measured.iter().flat_map(|(_, subjects)| subjects) {
@@ -166,9 +167,13 @@ mod tests {
             load: Some(2.5),
         };
         let mut record = Record::default();
-        record.replace(Measurement { circumstances: circumstances.clone(), runs: vec![tally(), tally()] });
+        record.replace(Measurement {
+            circumstances: circumstances.clone(),
+            runs: vec![tally(), tally()],
+            judged: None,
+        });
         let failed = Tally { seed: 8, failed: Some("a disk is full".to_owned()), ..tally() };
-        record.replace(Measurement { circumstances, runs: vec![failed] });
+        record.replace(Measurement { circumstances, runs: vec![failed], judged: Some("beef".to_owned()) });
         let text = text(&[("etcd", record), ("rados", Record::default())], true).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         for wanted in [
@@ -177,7 +182,7 @@ mod tests {
             "| two | 1 | 1 | 1 |",
             "| etcd | ours | broken | 1 | 1 | 0.500 s | 0.999 s | 1.800 s |",
             "  - seed 8: failed: a disk is full",
-            "- etcd, ours: seeds 8; 2000-01-02, commit c0ffee, a machine with a load of 2.5; etcd-server 3; `campaign`",
+            "- etcd, ours: seeds 8; 2000-01-02, commit c0ffee, a machine with a load of 2.5; etcd-server 3; `campaign`; judged anew by beef",
         ] {
             assert!(lines.contains(&wanted), "{wanted}\n{text}");
         }

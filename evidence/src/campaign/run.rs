@@ -73,7 +73,7 @@ pub struct Seen {
 /// All kinds that a stage has, in the order of the schedule.
 #[must_use]
 pub fn kinds(stage: &dyn Stage) -> Vec<Kind> {
-    COMMON.iter().chain(stage.kinds()).copied().collect()
+    COMMON.iter().chain(stage.terms().kinds).copied().collect()
 }
 
 /// A fault that is there.
@@ -187,16 +187,17 @@ impl Run<'_> {
 
     /// Whether there has been a violation.
     fn is_caught(&self) -> bool {
-        check(&self.log.history(), &Rules::of(self.stage)).violations().next().is_some()
+        check(&self.log.history(), &Rules::of(&self.stage.terms())).violations().next().is_some()
     }
 
     /// Waits until its time has come, and injects it.
     fn fault(&mut self, drawn: &Drawn) -> anyhow::Result<()> {
         let lease = self.stage.times().lease;
-        let mut waited = None;
+        let (mut waited, mut again) = (None, Instant::now());
         loop {
             self.heal_due()?;
-            if self.active.len() <= drawn.beside && self.changed.elapsed() >= drawn.pause {
+            let is_time = self.active.len() <= drawn.beside && self.changed.elapsed() >= drawn.pause;
+            if is_time && Instant::now() >= again {
                 // Others have no part in how long a holder is waited for.
                 let since = *waited.get_or_insert_with(Instant::now);
                 let patience = lease * 2;
@@ -207,6 +208,8 @@ impl Run<'_> {
                 if came {
                     return Ok(());
                 }
+                // To look for one to hit may cost a question to the store, and faults that are over wait for it.
+                again = Instant::now() + ASK_EVERY;
                 if since.elapsed() > patience * 2 {
                     self.missed += 1;
                     return Ok(());

@@ -18,34 +18,48 @@ use std::time::Duration;
 use mutex_tests::fault::Fault;
 use mutex_tests::services::network::Inside;
 
+/// What is promised on a backend, and under which faults.
+pub struct Terms {
+    /// The times of the lock.
+    pub times: Times,
+    /// What can be done to the store beyond the [common kinds](super::kind::COMMON), always the same and in the same order: the
+    /// schedule is drawn from it.
+    pub kinds: &'static [Kind],
+    /// By how long two beliefs may overlap after a common kind, where this backend does not promise that they never do.
+    /// `None` nearly always: only a file's worker that is killed is such a case, where the kernel frees the lock first.
+    pub excuse: fn(&Kind) -> Option<Duration>,
+    /// The same after a common kind that comes while a fault of another kind, one of `kinds`, is there: a kind of its own for
+    /// the table. `None` but for a file's worker that is killed while its file system keeps its answers back.
+    pub excuse_beside: fn(&Kind, &Kind) -> Option<Duration>,
+}
+
+impl Terms {
+    /// Those of a lock with a lease: nothing is excused.
+    #[must_use]
+    pub fn of_lease(times: Times, kinds: &'static [Kind]) -> Self {
+        Self { times, kinds, excuse: |_| None, excuse_beside: |_, _| None }
+    }
+}
+
 /// A store with its members and nodes, set up and healthy. Everything it started ends with it, also in the midst of
 /// faults.
 pub trait Stage {
     /// `etcd`, `rados` or `file`: as on the command line and in the table.
     fn backend(&self) -> &'static str;
 
+    /// What is promised on it.
+    fn terms(&self) -> Terms;
+
     /// The times of the lock that [`Stage::call`] names.
-    fn times(&self) -> Times;
+    fn times(&self) -> Times {
+        self.terms().times
+    }
 
     /// How many nodes there are, 3 to 9: hosts with a network namespace each, on which nothing runs yet.
     fn nodes(&self) -> usize;
 
     /// How many members the store has; 1 for a store that is a single server.
     fn members(&self) -> usize;
-
-    /// What this stage can do beyond the [common kinds](super::kind::COMMON), always the same and in the same order: the
-    /// schedule is drawn from it.
-    fn kinds(&self) -> &'static [Kind];
-
-    /// By how long two beliefs may overlap after a common kind, where this backend does not promise that they never do.
-    /// `None` nearly always: only a file's worker that is killed is such a case, where the kernel frees the lock first.
-    fn excuse(&self, common: &Kind) -> Option<Duration>;
-
-    /// The same after a common kind that comes while a fault of another kind, one of [`Stage::kinds`], is there: a kind of its
-    /// own for the table. `None` but for a file's worker that is killed while its file system keeps its answers back.
-    fn excuse_beside(&self, _common: &Kind, _other: &Kind) -> Option<Duration> {
-        None
-    }
 
     /// Puts this thread, and what it starts, on a node's host until the returned value ends.
     ///
@@ -60,7 +74,7 @@ pub trait Stage {
     /// Where the program is not there; names the package.
     fn call(&self, subject: Subject, node: usize) -> anyhow::Result<Option<Call>>;
 
-    /// The fault of this kind, one of [`Stage::kinds`], about to be injected.
+    /// The fault of this kind, one of [`Terms::kinds`], about to be injected.
     ///
     /// The campaign injects it and heals it later, with other faults in between: several may hit one member or node at
     /// once, also of one kind. So what a fault does must be counted (see [`Counted`](super::member::Counted)), and healing one must not heal

@@ -102,7 +102,7 @@ pub fn claims(record: &Record) -> anyhow::Result<String> {
     }
     let _ = write!(
         text,
-        "\n*kept*, *to the end*: the old leader believed to the end of the watch{}. Cut off from its peers that is as it should \
+        "\n†: in one run at least it was the node that had it before. *Never*: of one run at least. *Kept*, *to the end*: the old leader believed to the end of the watch{}. Cut off from its peers that is as it should \
          be. A host that is *gone* says goodbye to nobody: by default CTDB waits 25 s for it, and elects nobody before.\n\n{}",
         watched(record),
         both(record)
@@ -151,8 +151,14 @@ fn leader(record: &Record, row: Row, column: Column) -> String {
             let again = record.cell(row, column).is_some_and(|cell| cell.runs.iter().any(|run| run.same_node));
             pair(Some(median), worst) + if again { " †" } else { "" }
         }
-        Outcome::Kept => "kept".to_owned() + &part(record.cell(row, column), |run| run.leader_after.is_none()),
-        Outcome::Nobody => "nobody".to_owned() + &part(record.cell(row, column), |run| run.leader_after.is_none()),
+        Outcome::Kept => {
+            let kept = |run: &Run| run.leader_after.is_none() && run.believed.is_none();
+            "kept".to_owned() + &part(record.cell(row, column), kept)
+        }
+        Outcome::Nobody => {
+            let nobody = |run: &Run| run.leader_after.is_none() && run.believed.is_some();
+            "nobody".to_owned() + &part(record.cell(row, column), nobody)
+        }
         Outcome::DidNotStart => "did not start".to_owned(),
         Outcome::Absent => "–".to_owned(),
         Outcome::Unknown => String::new(),
@@ -182,7 +188,9 @@ fn part(cell: Option<&Cell>, is: impl Fn(&Run) -> bool) -> String {
 fn loads(record: &Record) -> String {
     let loads = || record.cells.iter().filter_map(|cell| cell.load);
     match (loads().reduce(f64::min), loads().reduce(f64::max)) {
-        (Some(least), Some(most)) => format!("; the machine's load was {least:.1} to {most:.1}"),
+        (Some(least), Some(most)) if loads().count() == record.cells.len() => {
+            format!("; the machine's load was {least:.1} to {most:.1}")
+        }
         _ => String::new(),
     }
 }
@@ -300,10 +308,12 @@ mod tests {
         let mut again = cell(Row::HelperKilled, Column::Etcd(9), &[(Some(0.5), Some(0.0)), (Some(0.7), Some(0.0))]);
         again.runs[1].same_node = true;
         let kept = cell(Row::CutOffFromStore, Column::Etcd(9), &[(None, None), (None, None), (Some(3.0), Some(2.0))]);
-        let text = table(&record([known(), vec![again, kept]].concat()));
+        let mixed = cell(Row::StoreFrozen, Column::Etcd(9), &[(None, None), (None, None), (None, Some(2.0))]);
+        let text = table(&record([known(), vec![again, kept, mixed.clone()]].concat()));
         let has = |words: &str| assert!(text.contains(words), "{words}: {text}");
         has("| 0.5 (0.7) † |");
         has("| kept (2 of 3) |");
+        assert_eq!(leader(&record(vec![mixed]), Row::StoreFrozen, Column::Etcd(9)), "kept (2 of 3)");
         has("| to the end (2 of 3) |");
     }
 

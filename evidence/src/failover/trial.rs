@@ -115,8 +115,8 @@ impl<'a> Scene<'a> {
 }
 
 impl Ready<'_> {
-    /// Does it to the leader, and says what came of it. All is well again then; where that could not be had it is said, and the
-    /// next fault finds a cluster that is started anew.
+    /// Does it to the leader, says what came of it, and makes all well again. What goes wrong with that costs no run: it is told,
+    /// and the cluster is started anew.
     pub(super) fn measure(&self, row: Row) -> anyhow::Result<Run> {
         let keepalives = self.scene.keepalives();
         let often = if row == Row::PowerLostNoticed { Some(keepalives.inject()?) } else { None };
@@ -130,19 +130,22 @@ impl Ready<'_> {
         let run = self.watch(at, at + WATCHED)?;
         if let Err(error) = self.make_well(row, injected, often) {
             note(&format!("{}: all is not well again: {error:#}", row.id()));
-            self.scene.start_anew()?;
+            if let Err(error) = self.scene.start_anew() {
+                note(&format!("{}: nor can it be started anew: {error:#}", row.id()));
+            }
         }
         Ok(run)
     }
 
     fn make_well(&self, row: Row, faults: Vec<Injected<'_>>, often: Option<Injected<'_>>) -> anyhow::Result<()> {
-        faults.into_iter().try_for_each(Injected::heal)?;
+        // All of them, and then what failed.
+        let healed: Vec<_> = faults.into_iter().chain(often).map(Injected::heal).collect();
         if matches!(row, Row::CutOffFromStore | Row::CutOff) {
             self.start_host_again()?;
             self.scene.start_anew()?;
         }
         self.restart()?;
-        often.map_or(Ok(()), Injected::heal)
+        healed.into_iter().collect()
     }
 
     /// Watches until there is a new leader and the old one knows, or until that moment.

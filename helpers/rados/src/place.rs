@@ -18,8 +18,8 @@ const CONNECT_SECONDS: &CStr = c"3";
 /// (`--status` then does without). Whole seconds.
 const MONITOR_SECONDS: &CStr = c"2";
 
-/// A request that is not answered for so long makes librados ask the monitors for a newer map, and try anew. When its OSD is
-/// gone it asks for the next map, and for no more: where that one is of something else, only this finds the OSD that is back.
+/// A request that is not answered for so long makes librados ask the monitors for a newer map. When an OSD is gone it asks
+/// for the next map, and for no more: where that one is of something else, only this finds the OSD that is back.
 /// Ceph's default of 10 s is longer than a lease.
 const ASK_FOR_MAP: &CStr = c"1";
 /// How often librados looks for such requests; 5 s by default.
@@ -90,8 +90,6 @@ impl Place {
         let options = [
             (c"client_mount_timeout", CONNECT_SECONDS),
             (c"rados_mon_op_timeout", MONITOR_SECONDS),
-            (c"objecter_timeout", ASK_FOR_MAP),
-            (c"objecter_tick_interval", LOOK_FOR_LATE),
             // A helper that ends in an instant would leave it behind, at every try.
             (c"admin_socket", c""),
             // librados waits for whoever reads it (`-v`).
@@ -102,6 +100,12 @@ impl Place {
             cluster.set_option(option, value).map_err(|error| {
                 Failure::permanent("configure the Ceph client for", error, "see the version of librados")
             })?;
+        }
+        for (option, value) in [(c"objecter_timeout", ASK_FOR_MAP), (c"objecter_tick_interval", LOOK_FOR_LATE)] {
+            // For developers, says Ceph: a librados without them is slower, and no worse.
+            if let Err(error) = cluster.set_option(option, value) {
+                tracing::info!("librados does not take {}: {error}", option.to_string_lossy());
+            }
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //!
 //!     campaign [--backend etcd,rados,file] [--subject ours,distribution,unsafe] [--seed N] [--runs N]
 //!         [--rounds N | --faults N | --seconds N] [--nodes 3..9] [--side-by-side N] [--record]
+//!     campaign [--backend etcd,rados,file] [--subject ours,distribution,unsafe] --judge
 //!     campaign --redraw
 //!
 //! Of rounds the unsafe one has one at most, which is enough to catch it.
@@ -22,7 +23,7 @@ use mutex_evidence::campaign::record::{Measurement, Record, Stretch};
 use mutex_evidence::campaign::run::{Orders, Until};
 use mutex_evidence::campaign::stage::Subject;
 use mutex_evidence::campaign::tally::Tally;
-use mutex_evidence::campaign::{backends, packages, report};
+use mutex_evidence::campaign::{backends, judge, packages, report};
 use mutex_evidence::circumstances::Circumstances;
 
 /// Faults at random on nodes that take one lock, and whether two ever held it at once.
@@ -58,6 +59,9 @@ struct Options {
     /// Keep what is measured, and write it down.
     #[arg(long)]
     record: bool,
+    /// Judge the runs that are kept anew, from their events in target/campaign, and measure nothing.
+    #[arg(long)]
+    judge: bool,
     /// Write the page and draw the picture anew from what is kept, and measure nothing.
     #[arg(long)]
     redraw: bool,
@@ -70,6 +74,13 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let jobs = options.jobs()?;
+    if options.judge {
+        judge::again(|backend, subject| {
+            jobs.iter().any(|job| (job.backend, job.orders.subject.name()) == (backend, subject))
+        })?;
+        report::write()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let (done, failures) = work(jobs, options.side_by_side.max(1));
     say(&format!("\n{}", table(&done)))?;
     for failure in &failures {
@@ -145,9 +156,9 @@ impl Options {
                 }
                 let circumstances = Circumstances::now(&command, packages(backend, subject))?.with_load()?;
                 let runs = all.iter().map(|done| done.tally.clone()).collect();
-                record.replace(Measurement { circumstances, runs });
+                record.replace(Measurement { circumstances, runs, judged: None });
                 if subject == Subject::Ours {
-                    let stretch = all.iter().find_map(|done| Stretch::of(&done.tally, &done.verdict, STRETCH));
+                    let stretch = all.iter().find_map(|done| Stretch::of(&done.tally, &done.verdict));
                     record.stretch = stretch.or(record.stretch);
                 }
                 record.save(backend)?;
@@ -156,9 +167,6 @@ impl Options {
         report::write()
     }
 }
-
-/// How much of a run is drawn.
-const STRETCH: Duration = Duration::from_secs(60);
 
 fn arguments() -> String {
     std::env::args().skip(1).collect::<Vec<_>>().join(" ")

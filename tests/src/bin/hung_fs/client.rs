@@ -351,7 +351,7 @@ impl Filesystem for Client {
                 kept.locks.set(Lock { inode: inode.0, owner: Owner { session, owner }, start, end, kind, pid })
             })
         };
-        // Ours never waits inside a lock call; Samba's helper does. The server is asked again, as NFS's clients do.
+        // Ours never waits inside a lock call; Samba's helper does. Who is killed meanwhile is gone when the lock is free.
         let mut done = set();
         while sleep && done.as_ref().is_err_and(|&error| i32::from(error) == libc::EAGAIN) {
             std::thread::sleep(ASK_AGAIN);

@@ -365,9 +365,11 @@ fn quiets(history: &[Event], beliefs: &[Belief], rules: &Rules) -> Vec<Result<Du
     let healthy = history.iter().enumerate().filter(|(_, event)| event.what == What::Healthy);
     let quiet = |(index, event): (usize, &Event)| {
         let ends = history[index..].iter().find(|event| event.what == What::QuietEnds)?.at;
-        let holds = beliefs.iter().filter(|belief| belief.until > event.at && belief.from < ends);
-        let first = holds.map(|belief| belief.from.since(event.at)).min();
         let limit = holder_within(&rules.times);
+        // The campaign ends a quiet as soon as it knows of a holder, who may have let go a moment before.
+        let until = ends.max(event.at + limit);
+        let holds = beliefs.iter().filter(|belief| belief.until > event.at && belief.from < until);
+        let first = holds.map(|belief| belief.from.since(event.at)).min();
         match first {
             Some(time) if time <= limit => Some(Ok(time)),
             Some(time) => Some(Err(time)),
@@ -613,6 +615,7 @@ mod tests {
         let (ms, secs) = (Duration::from_millis, Duration::from_secs);
         assert_eq!(quiet(1000, Some(500), 1500), [Ok(Duration::ZERO)]);
         assert_eq!(quiet(1000, Some(1700), 3000), [Ok(ms(700))]);
+        assert_eq!(quiet(1000, Some(1700), 1001), [Ok(ms(700))], "it seemed that somebody held");
         assert_eq!(quiet(1000, Some(8000), 9000), [Ok(secs(7))]);
         assert_eq!(quiet(1000, Some(8001), 9000), [Err(ms(7001))]);
         assert_eq!(quiet(1000, None, 9000), [Err(secs(8))]);

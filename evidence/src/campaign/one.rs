@@ -132,12 +132,8 @@ fn complain(tally: &Tally, seen: &Seen, verdict: &Verdict, lease: Duration) -> a
         )?;
     }
     for (kind, counts) in &tally.kinds {
-        if let Some(bound) = counts.bound.filter(|&bound| counts.promised && counts.overlaps.longest > bound) {
-            writeln!(
-                text,
-                "TOO LONG: {kind}: both believed for {:.3} s, not {bound:.3} s at most",
-                counts.overlaps.longest
-            )?;
+        if let Some((longest, bound)) = counts.too_long() {
+            writeln!(text, "TOO LONG: {kind}: believed for {longest:.3} s, not {bound:.3} s at most")?;
         }
     }
     Ok(text)

@@ -56,7 +56,7 @@ fn text(records: &[(&str, Record)], picture: bool) -> Result<String> {
             let stalls = if count == 0 {
                 String::new()
             } else {
-                format!("; the machine stood still {count} times, for up to {longest:.1} s")
+                format!("; parents kept from running {count} times, for up to {longest:.1} s")
             };
             writeln!(text, "- {backend}, {}: seeds {}; {line}{judged}{stalls}", sum.subject, seeds.join(", "))?;
             for run in runs {
@@ -74,8 +74,8 @@ Nodes, each on a host of its own, take one lock again and again as CTDB does, wh
 while somebody holds, up to four at once. A node *holds* from reading `0` until it reads the end of the pipe, sends SIGTERM \
 or is killed, and not while its parent is frozen. Two nodes that hold at once are a **violation**. The same seed draws \
 the same schedule for every subject; who was tried with which seeds stands at the end. Parents run at ctdbd's real-time \
-priority; that the *machine stood still*, of which nothing is promised where it is for longer than the margin, is when one of \
-them was not run for 50 ms though nobody had stopped it. *Ends seen* are ends of the pipe that a holder saw, which is how it learns of a loss, \
+priority; one was *kept from running* where it was not run for 50 ms though nobody had stopped it: then the machine stood \
+still, and of that nothing is promised where it is for longer than the margin. *Ends seen* are ends of the pipe that a holder saw, which is how it learns of a loss, \
 and *without a fault* those with no fault in the lease before: most come right after that, where a member of etcd is heard again \
 and the others elect anew. *Fencing* is what nobody promises: a host that was frozen whole, and goes on with a parent that has not read the \
 end yet. *No holder* counts the quiets, with no fault left and the store well, in which nobody took the lock in time: within a lease, \

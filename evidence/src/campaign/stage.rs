@@ -77,7 +77,8 @@ pub trait Stage {
     /// The fault of this kind, one of [`Terms::kinds`], about to be injected.
     ///
     /// The campaign injects it and heals it later, with other faults in between: several may hit one member or node at
-    /// once, also of one kind. So what a fault does must be counted (see [`Counted`](super::member::Counted)), and healing one must not heal
+    /// once, also of one kind. So what a fault does must be counted ([`Counted`](super::member::Counted)), and healing one must
+    /// not heal
     /// another. Neither may wait for the store: a start is begun, not waited for; 0.1 s is much.
     ///
     /// A fault that finds nothing to hit when it is injected (nobody holds the lock that it is to break) says so by the

@@ -72,6 +72,15 @@ pub struct Counts {
     pub promised: bool,
 }
 
+impl Counts {
+    /// For how long two believed at once, or one in a lock that was taken away, where less is promised; and how long that is.
+    #[must_use]
+    pub fn too_long(&self) -> Option<(f64, f64)> {
+        let longest = self.overlaps.with(self.noticed).longest;
+        self.bound.filter(|&bound| self.promised && longest > bound).map(|bound| (longest, bound))
+    }
+}
+
 /// How many, and the longest of them in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
@@ -188,11 +197,7 @@ impl Tally {
     /// Kinds with overlaps, or beliefs in a lock that was taken away, that are allowed for, but not for so long.
     #[must_use]
     pub fn beyond_bounds(&self) -> usize {
-        let beyond = |counts: &&Counts| {
-            let longest = counts.overlaps.with(counts.noticed).longest;
-            counts.promised && counts.bound.is_some_and(|bound| longest > bound)
-        };
-        self.kinds.values().filter(beyond).count()
+        self.kinds.values().filter(|counts| counts.too_long().is_some()).count()
     }
 
     /// Whether every promise was kept, as far as was seen.
